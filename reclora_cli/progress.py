@@ -1,0 +1,55 @@
+"""How the library tells what it is doing. Silent by default; the console draws it.
+
+A stage receives a ``Progress`` and never prints. ``Progress.task`` is a context manager:
+
+    with progress.task("encode items", total=3706, unit="items") as task:
+        task.advance(64)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One piece of work under way."""
+
+    def advance(self, amount: int = 1, **figures: float | int | str) -> None:
+        """``amount`` more units are done; ``figures`` (say ``loss=0.61``) are shown beside."""
+        ...
+
+
+class Progress(Protocol):
+    """Where a stage reports: tasks with a rate, plain lines, and warnings."""
+
+    def task(
+        self, title: str, total: int | None = None, unit: str = ""
+    ) -> AbstractContextManager[Task]: ...
+
+    def say(self, message: str) -> None: ...
+
+    def warn(self, message: str) -> None: ...
+
+
+class _SilentTask:
+    def advance(self, amount: int = 1, **figures: float | int | str) -> None:
+        pass
+
+
+class SilentProgress:
+    """Reports nothing; the default for library use and tests."""
+
+    @contextmanager
+    def task(self, title: str, total: int | None = None, unit: str = "") -> Iterator[Task]:
+        yield _SilentTask()
+
+    def say(self, message: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        pass
+
+
+SILENT: Progress = SilentProgress()

@@ -1,0 +1,164 @@
+"""YAML to ``Recipe``: ``extends``, methods, ``--set a.b=c``, all errors at once, fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
+from reclora_cli.recipe.tree import Recipe
+from reclora_cli.recipe.yaml_core import parse
+
+Tree = dict[str, Any]
+
+
+def recipes_folder() -> Path:
+    """Where the shipped recipes lie: inside the wheel, or beside the package in a checkout."""
+    packaged = Path(str(resources.files("reclora_cli"))) / "recipes"
+    return packaged if packaged.is_dir() else packaged.parent.parent / "recipes"
+
+
+def names(kind: str = "") -> list[str]:
+    """Names of the shipped recipes of one folder (``""`` for datasets, ``"methods"``)."""
+    return sorted(path.stem for path in (recipes_folder() / kind).glob("*.yaml"))
+
+
+def load(
+    name: str | Path,
+    *,
+    method: str | None = None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe ``name`` (shipped, or a YAML file), with what is laid over it.
+
+    Args:
+        name: a shipped recipe such as ``ml-1m``, or the path of a YAML file.
+        method: a shipped method such as ``reclora``, laid over the recipe.
+        overrides: ``section.key=value`` strings as ``--set`` takes them; YAML values.
+        values: ``{"section.key": value}`` from flags; applied last, ``None`` is skipped.
+
+    Raises:
+        MissingInputError: no such recipe file.
+        UsageError: unknown names, unknown keys or wrong values, all listed at once.
+    """
+    tree = _read(_locate(name))
+    if method is not None:
+        tree = _merge(tree, _read(_locate(method, "methods")))
+    for text in overrides:
+        tree = _merge(tree, _parse_override(text))
+    for path, value in (values or {}).items():
+        if value is not None:
+            tree = _merge(tree, _nest(path.split("."), value))
+    return from_tree(tree, where=str(name))
+
+
+def from_tree(tree: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """Validate a whole tree; every wrong key and value is named in one error."""
+    try:
+        return Recipe.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        lines = [_sentence(problem) for problem in error.errors()]
+        raise UsageError(
+            "the recipe does not fit:\n" + "\n".join(f"  {line}" for line in lines), where=where
+        ) from None
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The whole recipe as YAML, as run folders keep it."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def fingerprint(*parts: BaseModel | str | int | float | Mapping[str, Any] | Sequence[Any]) -> str:
+    """SHA-256 (hex) of recipe sections and values, stable under key order."""
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ, each as ``a.b: old -> new``."""
+    found: list[str] = []
+    for key in sorted({*ours, *theirs}):
+        old, new = ours.get(key), theirs.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key}: {old} -> {new}")
+    return found
+
+
+def _locate(name: str | Path, folder: str = "") -> Path:
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise MissingInputError("no such recipe file", where=str(path))
+        return path
+    shipped = recipes_folder() / folder / f"{name}.yaml"
+    if not shipped.is_file():
+        kind = "method" if folder else "recipe"
+        raise UsageError(f"unknown {kind} {str(name)!r}", hint=did_you_mean(str(name), names(folder)))
+    return shipped
+
+
+def _read(path: Path) -> Tree:
+    try:
+        tree = parse(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"not valid YAML: {error}", where=str(path)) from None
+    if not isinstance(tree, dict):
+        raise UsageError("a recipe is a mapping of sections", where=str(path))
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    beside = path.parent / f"{parent}.yaml"
+    return _merge(_read(beside if beside.is_file() else _locate(parent)), tree)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _parse_override(text: str) -> Tree:
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise UsageError(f"expected section.key=value, got {text!r}", where="--set")
+    try:
+        return _nest(path.strip().split("."), parse(value))
+    except yaml.YAMLError:
+        raise UsageError(f"the value of {path!r} is not valid YAML", where="--set") from None
+
+
+def _nest(path: Iterable[str], value: Any) -> Tree:
+    first, *rest = path
+    return {first: _nest(rest, value) if rest else value}
+
+
+def _sentence(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown key. {did_you_mean(str(problem['loc'][-1]), _keys_at(problem['loc'][:-1]))}"
+    if problem["type"] == "missing":
+        return f"{place}: missing"
+    return f"{place}: {problem['msg']} (got {problem['input']!r})"
+
+
+def _keys_at(place: Sequence[Any]) -> list[str]:
+    section: type[BaseModel] = Recipe
+    for part in place:
+        inner = section.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        section = inner
+    return list(section.model_fields)

@@ -1,0 +1,168 @@
+"""The recipe as a typed tree. Defaults live in ``recipes/base.yaml``, and only there.
+
+Each class is one room's settings. All are frozen and strict: an unknown key, a missing key or
+a value of the wrong type is an error, and ``recipe.load`` reports all of them at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+BehaviourPolicy = Literal["recent", "retrieved"]
+PromptPolicy = Literal["recent", "retrieved", "mixed"]
+
+
+class Section(BaseModel):
+    """Base of every recipe section: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataRecipe(Section):
+    """What ``prepare`` makes of a source (method.md section 3)."""
+
+    source: str = Field(description="name of a dataset in the catalogue, e.g. ml-1m")
+    like_from: float = Field(description="a rating at or above this is a like")
+    warm_up: NonNegativeInt = Field(
+        description="first interactions of each user that are history only, never a target"
+    )
+    split: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        description="train : valid : test, by global time"
+    )
+    ties: Literal["include", "exclude"] = Field(
+        description="whether behaviours of the row's own second, before it in order, are history"
+    )
+
+
+class LmRecipe(Section):
+    """Which causal LM, and how it is loaded and spoken to."""
+
+    name: str = Field(description="packaged name, hub id, model folder, or .gguf file")
+    quantisation: Literal["none", "8bit", "4bit"] = Field(
+        description="bitsandbytes quantisation of the frozen base"
+    )
+    chat_template: Literal["auto", "off"] = Field(
+        description="auto: one user turn in the tokenizer's chat template, if it has one"
+    )
+    yes: str = Field(description="the answer for a like; its first token is scored")
+    no: str = Field(description="the answer for a dislike; its first token is scored")
+
+
+class RetrieverRecipe(Section):
+    """The long-short retriever: item vectors by an LM, PCA, cosine top-k in the user's past."""
+
+    encoder: str = Field(description="'lm' for lm.name, or another model's name or path")
+    pca: PositiveInt = Field(description="dimensions kept, or the most there are")
+    long: PositiveInt = Field(description="behaviours ranked for each row; the CRM reads these")
+
+
+class CrmRecipe(Section):
+    """The conventional recommendation model that guides the gate."""
+
+    model: str = Field(description="name of a CRM in the catalogue")
+    behaviours: Literal["auto", "recent", "retrieved"] = Field(
+        description="auto: what the model is made for (SIM retrieved, DIN recent)"
+    )
+    history: NonNegativeInt = Field(description="behaviours read for each row")
+    embedding: PositiveInt = Field(description="width of each field's embedding")
+    attention_layers: tuple[PositiveInt, ...] = Field(description="hidden widths of attention")
+    dnn_layers: tuple[PositiveInt, ...] = Field(description="hidden widths of the MLP")
+    dropout: Fraction
+    id_dropout: Fraction = Field(
+        description="chance that a training row's rarest ids are read as unknown"
+    )
+    representation: Literal["final", "pre_mlp"] = Field(
+        description="R_c: the MLP's last hidden layer (authors' code) or its input (Eq. 3, 12)"
+    )
+    learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    evaluations_per_epoch: PositiveInt = Field(description="validation passes in each epoch")
+    patience: PositiveInt = Field(description="validation passes without gain before stopping")
+    stop_on: Literal["all", "seen", "unseen"] = Field(
+        description="validation rows that early stopping reads: all, or by user seen in training"
+    )
+
+
+class AdapterRecipe(Section):
+    """What is trained inside the frozen LM."""
+
+    kind: Literal["none", "lora", "meta"]
+    experts: PositiveInt = Field(description="K; 1 drops the gate")
+    rank: PositiveInt = Field(description="r of each expert")
+    alpha: PositiveFloat = Field(description="the update is scaled by alpha / rank")
+    dropout: Fraction
+    targets: tuple[str, ...] = Field(description="names of the projections to adapt", min_length=1)
+    mixing: Literal["product", "weights"] = Field(
+        description="product: Eq. 11; weights: the authors' code"
+    )
+
+
+class GateRecipe(Section):
+    """The soft router from R_c to the experts' weights (Eq. 13-14)."""
+
+    hidden: PositiveInt
+    dropout: Fraction
+    temperature: PositiveFloat = Field(description="tau of the softmax")
+    norm: Literal["after", "before"] = Field(
+        description="LayerNorm after the first linear layer (Eq. 13) or before it (authors' code)"
+    )
+    scope: Literal["projection", "shared"] = Field(
+        description="one gate per adapted projection, or one for the model"
+    )
+
+
+class PromptRecipe(Section):
+    """The text a row becomes."""
+
+    template: str = Field(description="name of a prompt template in the catalogue")
+    behaviours: PromptPolicy
+    history: NonNegativeInt = Field(description="behaviours written into the prompt")
+
+
+class FinetuneRecipe(Section):
+    """Few-shot tuning of the adapter; CRM and LM stay frozen."""
+
+    shots: PositiveInt = Field(description="training rows sampled; smaller budgets are nested")
+    epochs: PositiveInt
+    batch_size: PositiveInt = Field(description="rows per optimizer step")
+    learning_rate: PositiveFloat
+    gate_learning_rate: PositiveFloat = Field(description="learning rate of the gates")
+    weight_decay: Annotated[float, Field(ge=0)]
+    warm_up: Fraction = Field(description="share of the steps with rising learning rate")
+    clip_norm: PositiveFloat = Field(description="gradient norm limit")
+    micro_batch_tokens: PositiveInt = Field(description="prompt tokens in one forward pass")
+    checkpoint_every: PositiveInt = Field(description="optimizer steps between checkpoints")
+
+
+class EvaluateRecipe(Section):
+    """What is scored, and how sure the figures are."""
+
+    split: Literal["valid", "test"]
+    rows: NonNegativeInt = Field(description="size of a seeded subset; 0 means every row")
+    resamples: PositiveInt = Field(description="bootstrap resamples")
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    batch_tokens: PositiveInt = Field(description="prompt tokens in one scoring forward pass")
+
+
+class Recipe(Section):
+    """Everything that decides a result. Device, paths and verbosity are not here."""
+
+    seed: NonNegativeInt
+    data: DataRecipe
+    lm: LmRecipe
+    retriever: RetrieverRecipe
+    crm: CrmRecipe
+    prompt: PromptRecipe
+    adapter: AdapterRecipe
+    gate: GateRecipe
+    finetune: FinetuneRecipe
+    evaluate: EvaluateRecipe
