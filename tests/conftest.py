@@ -1,0 +1,41 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.world import TinyWorld, make_world
+
+# Examples are drawn the same way every time, and a busy machine fails no test.
+settings.register_profile("reclora", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("reclora")
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real datasets in original format: RECLORA_TEST_DATA, or beside the checkout."""
+    named = os.environ.get("RECLORA_TEST_DATA")
+    folder = Path(named) if named else CHECKOUT.parent / "shared" / "data"
+    if not (folder / "ml-1m" / "ratings.dat").is_file():
+        pytest.skip(f"no real data in {folder}; name its folder in RECLORA_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    """30 users, 40 items, prepared once. Read it only; ``tiny_copy`` is for writing."""
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def tiny_copy(tiny_world: TinyWorld, tmp_path: Path) -> TinyWorld:
+    """A copy of the prepared tiny world that a test may change."""
+    root = shutil.copytree(tiny_world.workspace.root, tmp_path / "workspace")
+    return TinyWorld(tiny_world.raw, tiny_world.recipe, type(tiny_world.workspace)(root))
