@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.tiny_lm import loaded_lm, tiny_lm
 from tests.world import TinyWorld, make_world
+
+__all__ = ["loaded_lm", "tiny_lm"]
 
 # Examples are drawn the same way every time, and a busy machine fails no test.
 settings.register_profile("reclora", deadline=None, max_examples=50, derandomize=True)
@@ -18,11 +21,16 @@ settings.load_profile("reclora")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+def data_folder() -> Path:
+    """Where real data should lie: RECLORA_TEST_DATA, or beside the checkout."""
+    named = os.environ.get("RECLORA_TEST_DATA")
+    return Path(named) if named else CHECKOUT.parent / "shared" / "data"
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder of real datasets in original format: RECLORA_TEST_DATA, or beside the checkout."""
-    named = os.environ.get("RECLORA_TEST_DATA")
-    folder = Path(named) if named else CHECKOUT.parent / "shared" / "data"
+    """Folder of real datasets in original format; tests that need it skip without."""
+    folder = data_folder()
     if not (folder / "ml-1m" / "ratings.dat").is_file():
         pytest.skip(f"no real data in {folder}; name its folder in RECLORA_TEST_DATA")
     return folder

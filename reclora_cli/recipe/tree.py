@@ -75,14 +75,20 @@ class CrmRecipe(Section):
     attention_layers: tuple[PositiveInt, ...] = Field(description="hidden widths of attention")
     dnn_layers: tuple[PositiveInt, ...] = Field(description="hidden widths of the MLP")
     dropout: Fraction
-    id_dropout: Fraction = Field(
-        description="chance that a training row's rarest ids are read as unknown"
+    user_dropout: Fraction = Field(
+        description="chance that a training row is read as if its user were unseen in training"
+    )
+    item_dropout: Fraction = Field(
+        description="chance that a training row is read as if its target were unseen in training"
     )
     representation: Literal["final", "pre_mlp"] = Field(
         description="R_c: the MLP's last hidden layer (authors' code) or its input (Eq. 3, 12)"
     )
     learning_rate: PositiveFloat
     weight_decay: Annotated[float, Field(ge=0)]
+    embedding_decay: Annotated[float, Field(ge=0)] = Field(
+        description="weight decay of the embedding tables; weight_decay is that of all else"
+    )
     batch_size: PositiveInt
     epochs: PositiveInt
     evaluations_per_epoch: PositiveInt = Field(description="validation passes in each epoch")

@@ -1,0 +1,50 @@
+"""Mounts the commands; nothing else happens here."""
+
+from __future__ import annotations
+
+import typer
+
+from reclora_cli.cli.commands import (
+    build_index,
+    demo,
+    evaluate,
+    explain,
+    finetune,
+    overview,
+    prepare,
+    pretrain_crm,
+    show,
+)
+
+DATA, TRAIN, EVALUATE, INSPECT = "Data", "Train", "Evaluate", "Inspect"
+
+app = typer.Typer(
+    name="reclora",
+    epilog="New here? [cyan]reclora demo[/cyan] walks the whole path in minutes.",
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _mount(panel: str, module: object, name: str) -> None:
+    command = getattr(module, "command")  # noqa: B009 - every command module has one
+    example = getattr(module, "EXAMPLE")  # noqa: B009
+    app.command(name, rich_help_panel=panel, epilog=example)(command)
+
+
+app.callback(invoke_without_command=True)(overview.command)
+_mount(DATA, prepare, "prepare")
+_mount(DATA, build_index, "build-index")
+_mount(TRAIN, pretrain_crm, "pretrain-crm")
+_mount(TRAIN, finetune, "finetune")
+_mount(EVALUATE, evaluate, "evaluate")
+_mount(EVALUATE, demo, "demo")
+_mount(INSPECT, explain, "explain")
+_mount(INSPECT, show, "show")
+
+
+def main() -> None:
+    """The ``reclora`` command."""
+    app()

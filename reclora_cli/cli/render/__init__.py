@@ -1,0 +1,1 @@
+"""One file a result: frozen dataclass in, Rich renderable out."""

@@ -1,0 +1,139 @@
+"""Models side by side on the same rows, and their paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reclora_cli.cli.render.figures import (
+    NONE,
+    count,
+    difference,
+    duration,
+    interval,
+    measure,
+    p_value,
+)
+from reclora_cli.cli.render.layout import Fitted, heading, indented, stack, table
+
+if TYPE_CHECKING:
+    from reclora_cli.metrics.compare import Difference, Figure
+    from reclora_cli.stages.side_by_side import EvaluateResult, ModelResult
+
+_ROOMY = 100
+"""Columns from which intervals have four digits."""
+
+
+def render(result: EvaluateResult) -> RenderableType:
+    """Figures with intervals, paired differences, and users seen and unseen in training apart."""
+    if result.dry_run:
+        return stack(_head(result), indented(_plan(result)))
+    names = _short_names(result.models)
+    return stack(
+        _head(result),
+        Fitted(lambda width: _models(result, names, 4 if width >= _ROOMY else 3)),
+        _differences(result, names) if result.differences else None,
+        _by_user(result, names),
+        Text(f"Kept in {result.artefact}", "faint"),
+    )
+
+
+def _head(result: EvaluateResult) -> Text:
+    of = f"a seeded subset of {count(result.of)}" if result.subset else "all there are"
+    return heading(
+        f"{result.dataset}, {count(result.rows)} {result.split} rows",
+        f"{of}; seed {result.seed}, rows {result.rows_hash[:12]}",
+    )
+
+
+def _models(result: EvaluateResult, names: dict[str, str], digits: int) -> RenderableType:
+    sure = f"[{result.confidence:.0%}]"
+    made = table("method", f"AUC {sure}", f"LogLoss {sure}", "accuracy", "time")
+    for model in result.models:
+        figures = model.all
+        made.add_row(
+            Text(names[model.name], "strong"),
+            _with_interval(figures.auc, digits),
+            _with_interval(figures.log_loss, digits),
+            measure(figures.accuracy.value, 3),
+            Text(duration(model.seconds), "" if model.scored else "faint"),
+        )
+    base = result.models[0].all.base_rate
+    note = f"Intervals by {count(result.resamples)} bootstrap resamples."
+    if base is not None:
+        note += f" Share of likes: {measure(base, 3)}."
+    if not all(model.scored for model in result.models):
+        note += " Faint times: scores kept from before."
+    return Group(made, Text(note, "faint"))
+
+
+def _differences(result: EvaluateResult, names: dict[str, str]) -> RenderableType:
+    sure = f"[{result.confidence:.0%}]"
+    minus = f"minus {names[result.reference]}"
+    made = table(minus, f"AUC {sure}", "p", f"LogLoss {sure}", "p")
+    for pair in result.differences:
+        made.add_row(
+            Text(names[pair.model], "strong"),
+            _difference(pair.auc, better=1),
+            p_value(pair.auc.p),
+            _difference(pair.log_loss, better=-1),
+            p_value(pair.log_loss.p),
+        )
+    return Group(made, Text("Paired: the same rows, the same resamples.", "faint"))
+
+
+def _difference(found: Difference, *, better: int) -> Text:
+    """The difference and its interval; coloured when the interval leaves zero out."""
+    if found.value is None or found.low is None or found.high is None:
+        return Text(difference(found.value))
+    sure = found.low * found.high > 0
+    style = ("good" if found.value * better > 0 else "bar.under") if sure else ""
+    limits = f" [{difference(found.low, 3)}, {difference(found.high, 3)}]"
+    return Text.assemble((difference(found.value), style), (limits, "faint"))
+
+
+def _by_user(result: EvaluateResult, names: dict[str, str]) -> Table | None:
+    seen, unseen = (
+        getattr(result.models[0], which).rows for which in ("seen_users", "unseen_users")
+    )
+    if not seen or not unseen:
+        return None
+    made = table("AUC by user", f"seen in training, n {count(seen)}", f"unseen, n {count(unseen)}")
+    for model in result.models:
+        made.add_row(
+            Text(names[model.name], "strong"),
+            *(
+                _with_interval(getattr(model, which).auc)
+                for which in ("seen_users", "unseen_users")
+            ),
+        )
+    return made
+
+
+def _with_interval(figure: Figure, digits: int = 3) -> Text:
+    if figure.value is None:
+        return Text(NONE)
+    limits = interval(figure.low, figure.high, digits)
+    return Text.assemble(measure(figure.value), " ", (limits, "faint"))
+
+
+def _plan(result: EvaluateResult) -> Table:
+    made = table("would score", "rows", "about", left=("would score",))
+    for planned in result.plan:
+        made.add_row(planned.name, count(planned.to_score), duration(planned.seconds))
+    made.add_section()
+    made.add_row("all", "", duration(sum(planned.seconds for planned in result.plan)))
+    return made
+
+
+def _short_names(models: Sequence[ModelResult]) -> dict[str, str]:
+    """Method names where they tell the models apart, else the models' own."""
+    methods = [model.method for model in models]
+    return {
+        model.name: model.method if methods.count(model.method) == 1 else model.name
+        for model in models
+    }

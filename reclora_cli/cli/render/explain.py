@@ -1,0 +1,139 @@
+"""One user as a run sees them: profile, target, behaviours, gate weights, P(yes)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reclora_cli.cli.render.figures import count, difference, duration, measure, stars
+from reclora_cli.cli.render.layout import Fitted, heading, indented, pairs, stack, table
+from reclora_cli.cli.render.marks import Bar, HeatMap
+
+if TYPE_CHECKING:
+    from reclora_cli.stages.explain import ExplainResult, GateView, Target
+
+_SIDE_BY_SIDE = 130
+"""Columns from which bars and heat map stand beside each other."""
+
+_BAR = 22
+
+
+def render(result: ExplainResult) -> RenderableType:
+    """Everything the result holds but the prompt's text, which ``--json`` carries."""
+    gate = result.gate
+    no_gate = Text("This run's adapter has no gate: it is the same for every user.", "faint")
+    drawn = Text.assemble(("Drawn into ", "key"), result.plot) if result.plot else None
+    return stack(
+        heading(f"User {result.user}", f"{result.dataset}, run {result.run}"),
+        indented(_facts(result)),
+        _behaviours(result),
+        Fitted(lambda width: _gate(gate, width)) if gate else no_gate,
+        drawn,
+        Text(f"Explained in {duration(result.seconds)}.", "faint"),
+    )
+
+
+def _facts(result: ExplainResult) -> Table:
+    entries: dict[str, RenderableType] = {
+        "profile": ", ".join(f"{name} {value}" for name, value in result.profile.items()),
+        "rows": _rows(result),
+        "target": _target(result.target),
+        "P(yes)": _probability(result.probability),
+    }
+    if result.crm_probability is not None:
+        entries["CRM says"] = _probability(result.crm_probability)
+    return pairs(entries)
+
+
+def _rows(result: ExplainResult) -> Text:
+    by_split = ", ".join(f"{count(n)} {name}" for name, n in result.rows.items() if n)
+    text = Text(f"{count(sum(result.rows.values()))} ({by_split})" if by_split else "none")
+    if not result.seen_in_training:
+        text.append("; the CRM never saw this user in training", style="warn")
+    return text
+
+
+def _target(target: Target) -> Text:
+    text = Text.assemble((target.title, "strong"), f", {target.genre}")
+    if target.row_id is None:
+        return text.append("; the user has not rated it", style="faint")
+    text.append(f"; {target.split} row {target.row_id}, {target.date}, ")
+    text.append(stars(target.rating or 0.0))
+    return text.append(" like" if target.label else " dislike", "good" if target.label else "warn")
+
+
+def _probability(value: float) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(Text(measure(value, 3), "strong"), Bar(value, _BAR))
+    return grid
+
+
+def _behaviours(result: ExplainResult) -> RenderableType:
+    if not result.behaviours:
+        return Text("The prompt holds no behaviour: there is none before this row.", "faint")
+    grid = Table.grid(padding=(0, 2))
+    for number, behaviour in enumerate(result.behaviours):
+        grid.add_row(
+            Text(str(number), "faint", justify="right"),
+            Text(behaviour.date, "faint"),
+            stars(behaviour.rating),
+            behaviour.title,
+        )
+    return Group(heading("Behaviours in the prompt", "in time order"), indented(grid))
+
+
+def _gate(gate: GateView, width: int) -> RenderableType:
+    """Bars by expert, and layers by expert: beside each other where there is room."""
+    bars = Group(
+        heading("Gate weights by expert", f"mean over {len(gate.projections)} projections"),
+        indented(_weights(gate)),
+        indented(_summary(gate)),
+    )
+    heat = Group(
+        heading("This row's gate weights by layer", "down: layers, across: experts"),
+        indented(_layers(gate, width)),
+    )
+    if width < _SIDE_BY_SIDE:
+        return stack(bars, heat)
+    grid = Table.grid(padding=(0, 4))
+    grid.add_row(bars, heat)
+    return grid
+
+
+def _layers(gate: GateView, width: int) -> HeatMap:
+    layers = [str(layer) for layer in range(len(gate.by_layer))]
+    return HeatMap(gate.by_layer, layers, cell=3 if gate.experts * 3 + 8 <= width else 1)
+
+
+def _weights(gate: GateView) -> Table:
+    rows = f"user ± sd, {count(gate.user_rows)} rows" if gate.user_rows else "user"
+    made = table("expert", "this row", "", rows, "average", "departure", left=("",))
+    most = max(max(gate.row), 1e-9)
+    for expert, (weight, user, spread, average, departure) in enumerate(
+        zip(gate.row, gate.user, gate.user_sd, gate.average, gate.departure, strict=True)
+    ):
+        style = "bar.over" if departure > 0 else "bar.under"
+        made.add_row(
+            str(expert),
+            measure(weight, 3),
+            Bar(weight / most, _BAR),
+            f"{measure(user, 3)} ± {measure(spread, 3)}",
+            measure(average, 3),
+            Text(difference(departure, 3), style=style),
+        )
+    return made
+
+
+def _summary(gate: GateView) -> Text:
+    return Text.assemble(
+        ("Departure", "key"),
+        f" of this user from the average of {count(gate.average_users)} users: "
+        f"{gate.distance:.1%} of the weight moved.\n",
+        ("Entropy", "key"),
+        f" of this row's mixture: {gate.row_entropy:.2f} bits; an even one has "
+        f"{math.log2(gate.experts):.2f}.",
+    )

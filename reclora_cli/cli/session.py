@@ -1,0 +1,172 @@
+"""What a command holds while it runs: console, workspace, recipe, and the way to a stage."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reclora_cli import catalog
+from reclora_cli.cli import ask
+from reclora_cli.cli.console import Console
+from reclora_cli.cli.errors import explained
+from reclora_cli.cli.options import OutputOptions, PlaceOptions, RecipeOptions, RunningOptions
+from reclora_cli.errors import MissingInputError, UsageError
+
+if TYPE_CHECKING:
+    from reclora_cli.recipe import Recipe
+    from reclora_cli.workspace import Workspace
+
+
+@contextmanager
+def session(output: OutputOptions, place: PlaceOptions) -> Iterator[Session]:
+    """Open the workspace and run a command's body; errors are rendered on the way out."""
+    console = Console(**asdict(output))
+    _hush_libraries(console)
+    with explained(console):
+        from reclora_cli.workspace import Workspace
+
+        yield Session(console, Workspace.find(place.workspace))
+
+
+class Session:
+    """One command's view of the world."""
+
+    def __init__(self, console: Console, workspace: Workspace) -> None:
+        self.console = console
+        self.workspace = workspace
+
+    def recipe(
+        self,
+        options: RecipeOptions,
+        values: Mapping[str, Any] | None = None,
+        *,
+        method: str | None = None,
+    ) -> Recipe:
+        """The recipe of ``--recipe``, else of the dataset last prepared.
+
+        Args:
+            options: the recipe options as given.
+            values: recipe key -> value of the command's own flags; ``None`` is not given.
+            method: a shipped method laid over the recipe.
+
+        Raises:
+            MissingInputError: nothing is prepared and none is named.
+            UsageError: an unknown name, key or value.
+        """
+        from reclora_cli import recipe
+
+        name, prepared = options.recipe, []
+        if name is None:
+            name = self._last_prepared()
+            prepared = self._as_prepared(name)
+        loaded = recipe.load(
+            name,
+            method=method,
+            overrides=[*prepared, *(options.overrides or ())],
+            values={**(values or {}), "seed": options.seed},
+        )
+        catalog.DATASETS.check(loaded.data.source, where="data.source")
+        return loaded
+
+    def has_run(self, recipe: Recipe) -> bool:
+        """Whether the recipe's dataset has a finished run."""
+        from reclora_cli.stages import runs
+
+        return bool(runs.finished(self.workspace, recipe.data.source))
+
+    def require_run(self, recipe: Recipe, running: RunningOptions) -> None:
+        """Tune a run of the recipe's dataset if there is none and the person agrees.
+
+        Raises:
+            MissingInputError: there is none, and nobody agreed.
+        """
+        from reclora_cli.stages import runs
+
+        if self.has_run(recipe):
+            return
+        if self._confirm("No run is tuned yet. Tune one now?", running):
+            self.run("finetune", recipe, running, device=running.device.value)
+            return
+        runs.choose(self.workspace, recipe.data.source)
+
+    def call(self, stage: str, recipe: Recipe, **options: Any) -> Any:
+        """The result of ``stage`` as things stand; it says itself what it misses."""
+        return catalog.STAGES.load(stage)(recipe, self.workspace, self.console.progress, **options)
+
+    def ensure(self, stage: str, recipe: Recipe, running: RunningOptions) -> None:
+        """Run the cheap stages that ``stage`` misses."""
+        from reclora_cli.pipeline import graph
+
+        graph.ensure(
+            stage,
+            recipe,
+            self.workspace,
+            self.console.progress,
+            no_deps=running.no_deps,
+            confirm=lambda question: self._confirm(question, running),
+            device=running.device.value,
+        )
+
+    def run(self, stage: str, recipe: Recipe, running: RunningOptions, **options: Any) -> Any:
+        """The result of ``stage``, after the cheap stages it misses."""
+        if not options.get("dry_run"):
+            self.ensure(stage, recipe, running)
+        return self.call(stage, recipe, **options)
+
+    def required(self, what: str, option: str, meaning: str) -> str:
+        """``what`` as a person types it.
+
+        Raises:
+            UsageError: nobody is there to be asked.
+        """
+        if not self.console.interactive:
+            raise UsageError(f"which {what}?", where=option, hint=f"Give {meaning}.")
+        return ask.text(what.capitalize())
+
+    def _last_prepared(self) -> str:
+        datasets = self.workspace.datasets()
+        if datasets:
+            self.console.say(f"Dataset: {datasets[-1]}, the last prepared.")
+            return datasets[-1]
+        if self.console.interactive:
+            self.console.say("Nothing is prepared in this workspace yet.")
+            return ask.choice(self.console, "Dataset", list(catalog.DATASETS))
+        raise MissingInputError(
+            "no dataset is prepared here",
+            where=str(self.workspace.root),
+            hint="Run `reclora prepare ml-1m` first, or name a recipe: --recipe ml-1m.",
+        )
+
+    def _as_prepared(self, dataset: str) -> list[str]:
+        """The ``data`` section it was prepared under, as an override: so it is not made anew."""
+        manifest = self.workspace.store(dataset).manifest()
+        return [f"data={json.dumps(manifest.recipe['data'])}"] if manifest else []
+
+    def _confirm(self, question: str, running: RunningOptions) -> bool:
+        if running.yes:
+            self.console.say(f"{question} Yes, as --yes says.")
+            return True
+        return self.console.interactive and ask.yes(self.console, question)
+
+
+def existing(path: Path | None) -> Path | None:
+    """``path`` with ``~`` written out."""
+    return path.expanduser() if path else None
+
+
+def _hush_libraries(console: Console) -> None:
+    # Read when the libraries are imported, which happens later, inside the stages.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if console.verbose:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        return
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.simplefilter("ignore")

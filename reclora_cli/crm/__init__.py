@@ -1,0 +1,1 @@
+"""Conventional recommendation models, one file each: IDs in, logit and representation out."""

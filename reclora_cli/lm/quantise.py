@@ -1,0 +1,91 @@
+"""8-bit and 4-bit bases through bitsandbytes, behind one option.
+
+8-bit is LLM.int8() (arXiv 2208.07339), 4-bit is NF4 with double quantisation (QLoRA, arXiv
+2305.14314). Both run on CPUs and CUDA; only the linear layers of the decoder are quantised.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import TYPE_CHECKING, Literal
+
+from reclora_cli.errors import MissingInputError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import BitsAndBytesConfig
+
+Quantisation = Literal["none", "8bit", "4bit"]
+
+BITS = {"none": None, "8bit": 8, "4bit": 4}
+"""Bits of a quantised weight; ``None`` where the compute precision is kept."""
+
+_IDLE_LINES = {
+    # A line for each 8-bit layer at each call.
+    "bitsandbytes.autograd._functions": "inputs will be cast",
+    # A kernel for packed 4-bit inference, which is not used here (see keep_trainable).
+    "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",
+}
+"""Loggers of bitsandbytes, and how what they write needlessly is told."""
+
+
+def config(
+    quantisation: Quantisation, device: torch.device, dtype: torch.dtype
+) -> BitsAndBytesConfig | None:
+    """What ``from_pretrained`` needs to quantise; ``None`` for ``none``.
+
+    Raises:
+        MissingInputError: bitsandbytes is not installed.
+        UsageError: the device has no bitsandbytes kernels.
+    """
+    if quantisation == "none":
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingInputError(
+            f"{quantisation} needs the package bitsandbytes",
+            where="lm.quantisation",
+            hint="Run `pip install bitsandbytes`, or use --set lm.quantisation=none.",
+        )
+    if device.type not in {"cpu", "cuda"}:
+        raise UsageError(
+            f"{quantisation} does not run on {device.type}",
+            where="lm.quantisation",
+            hint="Use --device cpu, or --set lm.quantisation=none.",
+        )
+    from transformers import BitsAndBytesConfig
+
+    silence_idle_lines()
+    if quantisation == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def keep_trainable(model: nn.Module) -> None:
+    """Keep 4-bit layers on a CPU from repacking themselves at their first pass without gradients.
+
+    The repacked form is for inference only: afterwards no gradient passes through the layer, so a
+    model that was scored once could not be tuned. It also computes in bfloat16, and fails on
+    widths that are no multiples of its block.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def silence_idle_lines() -> None:
+    """Drop what bitsandbytes logs needlessly; its other lines still pass."""
+    for name in _IDLE_LINES:
+        logger = logging.getLogger(name)
+        if _is_worth_a_line not in logger.filters:
+            logger.addFilter(_is_worth_a_line)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    return _IDLE_LINES[record.name] not in str(record.msg)

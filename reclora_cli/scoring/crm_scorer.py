@@ -1,0 +1,192 @@
+"""A trained CRM that answers: P(like) and R_c of stored rows and of any (user, item) pair.
+
+Shapes: n rows or pairs, L behaviours, d width of R_c.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+from torch import Tensor
+
+from reclora_cli.crm.base import Crm
+from reclora_cli.crm.batch import CrmBatch, make_batch, make_pair_batch
+from reclora_cli.crm.features import space_identity
+from reclora_cli.crm.storage import WEIGHTS, CrmConfig, load_weights
+from reclora_cli.data import histories
+from reclora_cli.data.features import FeatureSpace
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import MissingInputError, RecloraError
+from reclora_cli.progress import SILENT, Progress
+from reclora_cli.workspace import atomic_file, hash_file
+
+_ROWS_AT_ONCE = 2048
+
+Ints = NDArray[np.integer]
+Positions = NDArray[np.int64]
+Batches = Callable[[slice], CrmBatch]
+Read = Callable[[Crm, CrmBatch], Tensor]
+
+
+class CrmScorer:
+    """A frozen CRM over one store.
+
+    Attributes:
+        name: of the model, e.g. ``sim``.
+        identity: hash of its weights.
+    """
+
+    def __init__(
+        self,
+        model: Crm,
+        config: CrmConfig,
+        store: InteractionsStore,
+        ranked: NDArray[np.int32] | None = None,
+        *,
+        space: FeatureSpace | None = None,
+        device: torch.device | None = None,
+        identity: str = "",
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self.model = model.to(self.device)
+        self.name = config.model
+        self.identity = identity
+        self._config = config
+        self._store = store
+        self._space = space or FeatureSpace(store)
+        self._ranked = ranked
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        store: InteractionsStore,
+        ranked: NDArray[np.int32] | None,
+        *,
+        device: torch.device | None = None,
+    ) -> CrmScorer:
+        """Open the CRM that ``pretrain-crm`` left in ``folder``.
+
+        Args:
+            store: the interactions it was trained on.
+            ranked: (rows, long) positions by similarity; only a CRM of retrieved behaviours
+                needs it, and only for stored rows.
+
+        Raises:
+            MissingInputError: there is no CRM.
+            RecloraError: it is damaged, or was trained on another dataset than the store.
+        """
+        config = CrmConfig.read(folder)
+        space = FeatureSpace(store)
+        if space_identity(space, store) != config.space:
+            raise RecloraError(
+                f"this {config.model} was trained on another dataset or preparation "
+                f"than {store.header.dataset} as it lies here",
+                where=str(folder),
+                hint="Train it again: `reclora pretrain-crm --force`.",
+            )
+        model = config.build().requires_grad_(False)
+        load_weights(model, folder)
+        identity = hash_file(folder / WEIGHTS)[:16]
+        return cls(model, config, store, ranked, space=space, device=device, identity=identity)
+
+    @property
+    def representation_width(self) -> int:
+        """d."""
+        return self.model.representation_width
+
+    def behaviours(self, rows: Ints) -> Positions:
+        """Positions of what it reads for stored rows, (n, L) in time order, -1 after the end.
+
+        Raises:
+            MissingInputError: it reads retrieved behaviours, and none were given.
+        """
+        if self._config.behaviours == "recent":
+            return histories.recent(self._store, rows, self._config.history)
+        if self._ranked is None:
+            raise MissingInputError(
+                f"{self.name} reads retrieved behaviours, and there is no index",
+                hint="Run `reclora build-index` first.",
+            )
+        return histories.in_time_order(self._ranked[rows], self._config.history)
+
+    def score(self, rows: Ints, progress: Progress = SILENT) -> NDArray[np.float64]:
+        """P(like) of stored rows, (n,)."""
+        return self._read(self._rows(rows), len(rows), _probability, progress)
+
+    def represent(self, rows: Ints, progress: Progress = SILENT) -> NDArray[np.float32]:
+        """R_c of stored rows, (n, d)."""
+        return self._read(self._rows(rows), len(rows), _representation, progress)
+
+    def score_pairs(self, users: Ints, items: Ints, positions: Positions) -> NDArray[np.float64]:
+        """P(like) of any pairs: dense ids (n,) and (n,), behaviours (n, L); returns (n,)."""
+        return self._read(self._pairs(users, items, positions), len(users), _probability)
+
+    def represent_pairs(
+        self, users: Ints, items: Ints, positions: Positions
+    ) -> NDArray[np.float32]:
+        """R_c of any pairs, (n, d); arguments as ``score_pairs``."""
+        return self._read(self._pairs(users, items, positions), len(users), _representation)
+
+    def _rows(self, rows: Ints) -> Batches:
+        return lambda part: make_batch(self._space, rows[part], self.behaviours(rows[part]))
+
+    def _pairs(self, users: Ints, items: Ints, positions: Positions) -> Batches:
+        return lambda part: make_pair_batch(self._space, users[part], items[part], positions[part])
+
+    @torch.inference_mode()
+    def _read(self, batches: Batches, n: int, read: Read, progress: Progress = SILENT) -> NDArray:
+        """``read`` over all batches in evaluation mode; the mode is put back afterwards."""
+        was_training = self.model.training
+        self.model.eval()
+        found = []
+        with progress.task(f"{self.name} reads rows", total=n, unit="rows") as task:
+            for start in range(0, max(n, 1), _ROWS_AT_ONCE):
+                part = slice(start, min(start + _ROWS_AT_ONCE, n))
+                found.append(read(self.model, batches(part).to(self.device)).cpu().numpy())
+                task.advance(part.stop - part.start)
+        self.model.train(was_training)
+        return np.concatenate(found)
+
+
+def cached_representations(
+    scorer: CrmScorer, rows: Ints, file: Path, progress: Progress = SILENT
+) -> NDArray[np.float32]:
+    """R_c of ``rows``, (n, d): read from ``file`` when it is of these rows and this CRM, else made.
+
+    The file is a safetensors with both named in its header; one that does not fit is replaced.
+    """
+    rows = np.ascontiguousarray(rows, dtype=np.int64)
+    key = {"rows": hashlib.sha256(rows.tobytes()).hexdigest(), "crm": scorer.identity}
+    found = _cached(file, key)
+    if found is None:
+        found = scorer.represent(rows, progress)
+        with atomic_file(file) as opened:
+            opened.write(to_bytes({"representations": found}, metadata=key))
+    return found
+
+
+def _cached(file: Path, key: dict[str, str]) -> NDArray[np.float32] | None:
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            fits = opened.metadata() == key
+            return opened.get_tensor("representations") if fits else None
+    except SafetensorError:
+        return None
+
+
+def _probability(model: Crm, batch: CrmBatch) -> Tensor:
+    return torch.sigmoid(model(batch).double())
+
+
+def _representation(model: Crm, batch: CrmBatch) -> Tensor:
+    return model.encode(batch).float()

@@ -1,0 +1,238 @@
+"""Per-row scores on disk: kept, found again, and resumed.
+
+One Parquet file for a model, a split and a set of rows: ``<split>-<rows hash>.parquet`` with the
+columns ``row_id``, ``label`` and ``probability``. Its metadata tells which model gave the scores;
+scores of the same model are taken from any file of the folder, row by row, so a subset of what
+is already scored costs nothing and an interrupted scoring goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from reclora_cli.data import schema
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import RecloraError
+from reclora_cli.progress import SILENT, Progress, Task
+from reclora_cli.workspace import atomic_file
+
+ROWS_AT_A_TIME = 256
+"""Rows in one call of a scorer: a killed process loses at most these and ``_FLUSH_SECONDS``."""
+
+_FLUSH_SECONDS = 20.0
+_METADATA = b"reclora"
+_PARTIAL = ".partial.parquet"
+
+Rows = NDArray[np.int64]
+Probabilities = NDArray[np.float64]
+
+
+class Scorer(Protocol):
+    """A model that can be asked about stored rows.
+
+    Attributes:
+        name: what tables call it.
+        identity: changes whenever its scores could; kept scores of another identity are not read.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    def score(self, rows: Rows, progress: Progress = SILENT) -> Probabilities:
+        """P(yes) of each row, (n,) float64."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a set of rows.
+
+    Attributes:
+        probability: (n,) float64, in the order of the rows asked for.
+        scored: rows that had to be scored now; the others were kept from before.
+        seconds: what scoring all n rows took, whenever that was.
+    """
+
+    probability: Probabilities
+    scored: int
+    seconds: float
+    file: Path
+
+
+def rows_hash(rows: Rows) -> str:
+    """Identity of a set of row ids, 16 hex digits, whatever their order."""
+    return hashlib.sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()[:16]
+
+
+def known_scores(scorer: Scorer, rows: Rows, folder: Path) -> tuple[Probabilities, float]:
+    """Scores of ``rows`` that ``folder`` holds, NaN where none, and the seconds they took."""
+    found, seconds = np.full(len(rows), np.nan), 0.0
+    for file in sorted(folder.glob("*.parquet")):
+        told = _metadata(file)
+        if told.get("identity") != scorer.identity:
+            continue
+        table = pq.read_table(file, columns=[schema.ROW, "probability"])
+        ids, values = (np.asarray(column) for column in table.columns)
+        at = np.searchsorted(ids, rows)
+        at[at == len(ids)] = 0
+        new = np.isnan(found) & (ids[at] == rows) if len(ids) else np.zeros(len(rows), dtype=bool)
+        found[new] = values[at[new]]
+        seconds += float(told["seconds"]) * int(new.sum()) / max(len(ids), 1)
+    return found, seconds
+
+
+def score(
+    scorer: Scorer,
+    store: InteractionsStore,
+    rows: Rows,
+    folder: Path,
+    *,
+    split: str,
+    progress: Progress = SILENT,
+    force: bool = False,
+) -> Scores:
+    """Scores of ``rows``; what ``folder`` lacks is scored and kept there.
+
+    Args:
+        rows: (n,) ascending row ids.
+        force: score every row anew.
+
+    Raises:
+        RecloraError: the model gives a score that is not a number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{split}-{rows_hash(rows)}.parquet"
+    partial = file.with_name(file.stem + _PARTIAL)
+    found, seconds = np.full(len(rows), np.nan), 0.0
+    if force:
+        partial.unlink(missing_ok=True)
+    else:
+        found, seconds = known_scores(scorer, rows, folder)
+    lacking = np.flatnonzero(np.isnan(found))
+    writing = _Writing(scorer, store, rows, found, seconds, split)
+    with (
+        progress.task(f"score {scorer.name}", total=len(lacking), unit="rows") as task,
+        _kept_on_the_way_out(writing, partial),
+    ):
+        for at in range(0, len(lacking), ROWS_AT_A_TIME):
+            writing.score(lacking[at : at + ROWS_AT_A_TIME], task, progress)
+            if time.monotonic() - writing.flushed > _FLUSH_SECONDS:
+                writing.flush(partial)
+    if len(lacking) or not file.exists() or _metadata(file).get("identity") != scorer.identity:
+        writing.flush(file)
+    partial.unlink(missing_ok=True)
+    return Scores(found, len(lacking), round(writing.seconds, 3), file)
+
+
+class _Writing:
+    """Scores as they come in, and how they are written down."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        store: InteractionsStore,
+        rows: Rows,
+        found: Probabilities,
+        seconds: float,
+        split: str,
+    ) -> None:
+        self._scorer, self._store, self._rows, self._found = scorer, store, rows, found
+        self._split = split
+        self.seconds = seconds
+        self.flushed = time.monotonic()
+
+    def score(self, at: NDArray[np.intp], task: Task, progress: Progress) -> None:
+        start = time.perf_counter()
+        inner = _RowsOf(task, progress)
+        values = np.asarray(self._scorer.score(self._rows[at], inner), dtype=np.float64)
+        if not np.isfinite(values).all():
+            row = int(self._rows[at][np.argmax(~np.isfinite(values))])
+            raise RecloraError(
+                f"{self._scorer.name} gives row {row} a score that is not a number",
+                hint="Its numbers overflowed in training; train it again at a lower learning rate.",
+            )
+        self._found[at] = values
+        self.seconds += time.perf_counter() - start
+        task.advance(len(at) - inner.done)
+
+    def flush(self, file: Path) -> None:
+        done = ~np.isnan(self._found)
+        rows = self._rows[done]
+        table = pa.table(
+            {
+                schema.ROW: pa.array(rows, pa.int64()),
+                schema.LABEL: pa.array(np.asarray(self._store.row_label(rows)), pa.uint8()),
+                "probability": pa.array(self._found[done], pa.float64()),
+            }
+        )
+        told = {
+            "name": self._scorer.name,
+            "identity": self._scorer.identity,
+            "split": self._split,
+            "rows_hash": rows_hash(rows),
+            "seconds": self.seconds,
+        }
+        with atomic_file(file) as opened:
+            pq.write_table(table.replace_schema_metadata({_METADATA: json.dumps(told)}), opened)
+        self.flushed = time.monotonic()
+
+
+class _RowsOf:
+    """Progress for a scorer's inside: its rows count for the task around it."""
+
+    def __init__(self, task: Task, around: Progress) -> None:
+        self._task, self._around = task, around
+        self.done = 0
+
+    @contextmanager
+    def _counting(self) -> Iterator[Task]:
+        yield self
+
+    def task(
+        self, title: str, total: int | None = None, unit: str = ""
+    ) -> AbstractContextManager[Task]:
+        return self._counting() if unit == "rows" else SILENT.task(title)
+
+    def advance(self, amount: int = 1, **figures: float | int | str) -> None:
+        self.done += amount
+        self._task.advance(amount, **figures)
+
+    def say(self, message: str) -> None:
+        self._around.say(message)
+
+    def warn(self, message: str) -> None:
+        self._around.warn(message)
+
+
+@contextmanager
+def _kept_on_the_way_out(writing: _Writing, partial: Path) -> Iterator[None]:
+    """Write down what is scored when an interruption or an error ends the scoring."""
+    try:
+        yield
+    except BaseException:
+        writing.flush(partial)
+        raise
+
+
+def _metadata(file: Path) -> dict[str, Any]:
+    """What a score file says of itself; empty when it is no score file."""
+    try:
+        content = (pq.read_schema(file).metadata or {}).get(_METADATA)
+    except (pa.ArrowInvalid, OSError):
+        return {}
+    return json.loads(content) if content else {}

@@ -1,0 +1,115 @@
+"""Opening what the later stages share: store, ranked behaviours, CRM, LM, prompt writer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reclora_cli import catalog
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.lm.answers import Answers
+from reclora_cli.lm.framing import Framing
+from reclora_cli.lm.load import LoadedLm, load
+from reclora_cli.progress import SILENT, Progress
+from reclora_cli.prompt.encode import EncodedPrompts
+from reclora_cli.prompt.write import PromptWriter
+from reclora_cli.recipe import Recipe
+from reclora_cli.recipe.tree import LmRecipe
+from reclora_cli.scoring.crm_scorer import CrmScorer
+from reclora_cli.scoring.questions import Positions, Questions
+from reclora_cli.stages import locate
+from reclora_cli.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A loaded LM with the way it is spoken to."""
+
+    lm: LoadedLm
+    framing: Framing
+    answers: Answers
+
+    def encode(
+        self, writer: PromptWriter, users: Positions, items: Positions, positions: Positions
+    ) -> EncodedPrompts:
+        """The prompts of n questions as token ids, framed; a history too long is shortened."""
+        return EncodedPrompts.of(
+            writer, self.framing, users, items, positions, limit=self.lm.context - self.answers.longest
+        )
+
+
+def load_speaker(recipe: LmRecipe, device: torch.device, progress: Progress = SILENT) -> Speaker:
+    """Load the LM, and derive its framing and its answer tokens."""
+    lm = load(recipe, device, progress)
+    framing = Framing.of(lm.tokenizer, recipe.chat_template)
+    return Speaker(lm, framing, Answers.of(lm.tokenizer, framing, recipe.yes, recipe.no))
+
+
+class Sources:
+    """What a recipe's rows are read from. Each part is opened when first asked for."""
+
+    def __init__(self, recipe: Recipe, workspace: Workspace, device: torch.device) -> None:
+        self.recipe = recipe
+        self.workspace = workspace
+        self.device = device
+
+    @cached_property
+    def store(self) -> InteractionsStore:
+        artefact = locate.store(self.recipe, self.workspace)
+        locate.require(artefact, "prepared dataset", locate.prepare_command(self.recipe))
+        return InteractionsStore(artefact.path)
+
+    @cached_property
+    def ranked(self) -> NDArray[np.int32]:
+        """(rows, long) positions by similarity, best first."""
+        return np.load(self._index / "ranked.npy", mmap_mode="r")
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """(items, p) unit vectors that ``ranked`` was made from."""
+        return np.load(self._index / "reduced.npy", mmap_mode="r")
+
+    @cached_property
+    def crm(self) -> CrmScorer:
+        artefact = locate.require(locate.crm(self.recipe, self.workspace), "CRM", "reclora pretrain-crm")
+        retrieving = locate.crm_behaviours(self.recipe) == "retrieved"
+        return CrmScorer.load(
+            artefact.path, self.store, self.ranked if retrieving else None, device=self.device
+        )
+
+    @cached_property
+    def writer(self) -> PromptWriter:
+        template = catalog.PROMPT_TEMPLATES.load(self.recipe.prompt.template, where="prompt.template")
+        return PromptWriter(self.store, template)
+
+    def prompt_behaviours(self, questions: Questions, policy: str) -> Positions:
+        """Behaviours of each question's prompt, (n, prompt.history) in time order.
+
+        ``mixed`` is a way to train; such a model is asked with retrieved behaviours, as ReLLa.
+        """
+        return self._behaviours(questions, policy, self.recipe.prompt.history)
+
+    def crm_behaviours(self, questions: Questions) -> Positions:
+        """Behaviours that the CRM reads for each question, (n, crm.history) in time order."""
+        policy = locate.crm_behaviours(self.recipe)
+        return self._behaviours(questions, policy, self.recipe.crm.history)
+
+    def representation(self, questions: Questions) -> NDArray[np.float32]:
+        """(n, d) R_c of each question."""
+        positions = self.crm_behaviours(questions)
+        return self.crm.represent_pairs(questions.users, questions.items, positions)
+
+    def _behaviours(self, questions: Questions, policy: str, k: int) -> Positions:
+        if policy == "recent":
+            return questions.recent(self.store, k)
+        return questions.retrieved(self.store, self.ranked, self.vectors, k)
+
+    @cached_property
+    def _index(self) -> Path:
+        artefact = locate.index(self.recipe, self.workspace)
+        return locate.require(artefact, "index", "reclora build-index").path

@@ -1,0 +1,229 @@
+"""Who is evaluated: runs, the CRM and the untuned LM, each ready to be asked about rows.
+
+Nothing is loaded before a row must really be scored; kept scores need no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from reclora_cli.errors import MissingInputError
+from reclora_cli.lm.find import find
+from reclora_cli.lora.adapters import open_adapter
+from reclora_cli.progress import SILENT, Progress
+from reclora_cli.recipe import Recipe, fingerprint
+from reclora_cli.scoring.lm_scorer import answer
+from reclora_cli.scoring.questions import Questions
+from reclora_cli.scoring.score_files import Probabilities, Rows
+from reclora_cli.stages import locate, runs
+from reclora_cli.stages.assemble import Sources, load_speaker
+from reclora_cli.workspace import Artefact, Workspace
+
+Ask = Callable[[Rows, Progress], Probabilities]
+
+
+class LazyScorer:
+    """A ``Scorer`` whose model is opened at the first row and let go by ``close``."""
+
+    def __init__(self, name: str, identity: str, opened: Callable[[Progress], Ask]) -> None:
+        self.name = name
+        self.identity = identity
+        self._open = opened
+        self._ask: Ask | None = None
+
+    def score(self, rows: Rows, progress: Progress = SILENT) -> Probabilities:
+        """P(yes) of each row, (n,) float64."""
+        if self._ask is None:
+            self._ask = self._open(progress)
+        return self._ask(rows, progress)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._ask = None
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model in a comparison.
+
+    Attributes:
+        kind: ``run``, ``crm`` or ``zero-shot``.
+        method: what the literature calls it, e.g. ``reclora-k16``.
+        folder: where its scores are kept.
+    """
+
+    scorer: LazyScorer
+    kind: str
+    method: str
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.scorer.name
+
+
+def assemble(
+    recipe: Recipe,
+    workspace: Workspace,
+    device: torch.device,
+    progress: Progress = SILENT,
+    *,
+    named: Sequence[str] = (),
+    lm: bool = True,
+    crm: bool = True,
+    zero_shot: bool = False,
+) -> list[Contestant]:
+    """Runs first, in the order named, then their CRMs, then the untuned LM.
+
+    Args:
+        named: runs; without any, the latest finished one if there is one.
+        lm: ``False`` leaves out runs (and with them the LM).
+
+    Raises:
+        UsageError: no such run.
+        MissingInputError: nothing is there to be evaluated.
+        RecloraError: what a run was made from has changed.
+    """
+    chosen = _chosen_runs(recipe, workspace, progress, named) if lm else []
+    recipes = [run.recipe for run in chosen]
+    found = [_run(run, workspace, device, recipe) for run in chosen]
+    if crm:
+        found += _crms(
+            [*filter(locate.needs_crm, recipes)] or [recipe], workspace, device, progress
+        )
+    if zero_shot:
+        found.append(
+            _zero_shot(recipes[0] if recipes else recipe, workspace, device, recipe, progress)
+        )
+    if not found:
+        raise MissingInputError(
+            f"nothing of {recipe.data.source} to evaluate yet",
+            where=str(workspace.root),
+            hint="Run `reclora finetune` or `reclora pretrain-crm` first, or say --zero-shot.",
+        )
+    return found
+
+
+def _chosen_runs(
+    recipe: Recipe, workspace: Workspace, progress: Progress, named: Sequence[str]
+) -> list[runs.Run]:
+    dataset = recipe.data.source
+    if not named and not runs.finished(workspace, dataset):
+        return []
+    chosen = [runs.choose(workspace, dataset, name) for name in dict.fromkeys(named or [None])]
+    for run in chosen:
+        runs.check_inputs(run, workspace)
+        if not named:
+            progress.say(f"Run: {run.name}, the latest finished")
+    return chosen
+
+
+def _run(run: runs.Run, workspace: Workspace, device: torch.device, recipe: Recipe) -> Contestant:
+    def opened(progress: Progress) -> Ask:
+        return _lm_ask(
+            run.recipe, workspace, device, recipe, progress, run.artefact.path / "adapter"
+        )
+
+    scorer = LazyScorer(run.name, run.artefact.identity(), opened)
+    return Contestant(scorer, "run", locate.method_name(run.recipe), run.artefact.path / "scores")
+
+
+def _crms(
+    recipes: Sequence[Recipe], workspace: Workspace, device: torch.device, progress: Progress
+) -> list[Contestant]:
+    """The CRM of each recipe once; one that is not trained is passed over, and said to be."""
+    found: dict[Path, Contestant] = {}
+    for recipe in recipes:
+        artefact = locate.crm(recipe, workspace)
+        if artefact.path in found:
+            continue
+        lack = _lack_of_crm(recipe, workspace, artefact)
+        if lack:
+            progress.warn(f"without the CRM {artefact.name}: {lack}. Run `reclora pretrain-crm`.")
+            continue
+        scorer = LazyScorer(
+            artefact.name, artefact.identity(), _opens_crm(recipe, workspace, device)
+        )
+        method = f"crm-{recipe.crm.model}"
+        found[artefact.path] = Contestant(scorer, "crm", method, artefact.path / "scores")
+    return list(found.values())
+
+
+def _lack_of_crm(recipe: Recipe, workspace: Workspace, artefact: Artefact) -> str | None:
+    """Why a CRM cannot be asked, if it cannot."""
+    try:
+        inputs = locate.inputs_of("pretrain-crm", recipe, workspace)
+    except MissingInputError as error:
+        return error.what
+    changed = artefact.changes(locate.fingerprint_of("pretrain-crm", recipe), inputs)
+    if changed is None:
+        return "it is not trained"
+    return f"its {' and '.join(changed)} changed" if changed else None
+
+
+def _opens_crm(
+    recipe: Recipe, workspace: Workspace, device: torch.device
+) -> Callable[[Progress], Ask]:
+    def opened(progress: Progress) -> Ask:
+        crm = Sources(recipe, workspace, device).crm
+        return lambda rows, _: crm.score(rows)
+
+    return opened
+
+
+def _zero_shot(
+    recipe: Recipe,
+    workspace: Workspace,
+    device: torch.device,
+    scored_by: Recipe,
+    progress: Progress,
+) -> Contestant:
+    """The frozen LM with the prompts of ``recipe``."""
+    bare = recipe.model_copy(update={"adapter": recipe.adapter.model_copy(update={"kind": "none"})})
+    place = find(bare.lm.name, progress)
+    read = locate.inputs_of("finetune", bare, workspace)
+    identity = fingerprint(place.identity, bare.lm, bare.prompt, read)[:16]
+    scorer = LazyScorer(
+        "zero-shot", identity, lambda told: _lm_ask(bare, workspace, device, scored_by, told, None)
+    )
+    folder = (
+        workspace.dataset(bare.data.source) / "zero-shot" / locate.slug(bare.lm.name) / "scores"
+    )
+    return Contestant(scorer, "zero-shot", "zero-shot", folder)
+
+
+def _lm_ask(
+    recipe: Recipe,
+    workspace: Workspace,
+    device: torch.device,
+    scored_by: Recipe,
+    progress: Progress,
+    folder: Path | None,
+) -> Ask:
+    """Load the LM, with the adapter of ``folder`` if there is one, and return how it is asked."""
+    sources = Sources(recipe, workspace, device)
+    speaker = load_speaker(recipe.lm, device, progress)
+    kind = recipe.adapter.kind if folder else "none"
+    adapter = open_adapter(kind, folder or Path(), speaker.lm.model)
+
+    def ask(rows: Rows, told: Progress) -> Probabilities:
+        questions = Questions.of_rows(sources.store, rows)
+        positions = sources.prompt_behaviours(questions, recipe.prompt.behaviours)
+        encoded = speaker.encode(sources.writer, questions.users, questions.items, positions)
+        represented = sources.representation(questions) if locate.needs_crm(recipe) else None
+        return answer(
+            speaker.lm.model,
+            adapter,
+            speaker.answers,
+            encoded,
+            represented,
+            device=device,
+            batch_tokens=scored_by.evaluate.batch_tokens,
+            progress=told,
+        ).probability
+
+    return ask

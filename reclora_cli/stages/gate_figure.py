@@ -1,0 +1,54 @@
+"""A user's gate weights as a picture: bars by expert, heat map by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from reclora_cli.errors import UsageError
+from reclora_cli.stages.explain import ExplainResult, GateView
+
+
+def draw(result: ExplainResult, path: Path) -> None:
+    """Write the figure into ``path`` (PNG, SVG or PDF by its suffix).
+
+    Raises:
+        UsageError: the run has no gate, or the suffix names no picture format.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if result.gate is None:
+        raise UsageError(f"{result.run} has no gate to draw", where="--plot")
+    figure = Figure(figsize=(9, 8), layout="constrained", dpi=120)
+    canvas = FigureCanvasAgg(figure)
+    if path.suffix.lstrip(".").lower() not in canvas.get_supported_filetypes():
+        raise UsageError(f"cannot write {path.suffix or 'a file without suffix'}", where="--plot", hint="Use .png or .svg.")
+    figure.suptitle(
+        f"User {result.user}, {result.target.title}: P(yes) = {result.probability:.3f}\n{result.run}",
+        fontsize=11,
+    )
+    bars, heat = figure.subplots(2, 1, height_ratios=[1, 1.6])
+    _bars(bars, result.gate)
+    _heat(heat, figure, result.gate)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _bars(axes, gate: GateView) -> None:  # type: ignore[no-untyped-def]
+    at, width = np.arange(gate.experts), 0.27
+    named = f"user, mean ± sd over {gate.user_rows} rows"
+    axes.bar(at - width, gate.row, width, label="this row", color="#0072B2")
+    axes.bar(at, gate.user, width, yerr=gate.user_sd, label=named, color="#56B4E9", capsize=2)
+    average = f"average of {gate.average_users} users ± sd"
+    axes.bar(at + width, gate.average, width, yerr=gate.average_sd, label=average, color="#BBBBBB", capsize=2)
+    axes.axhline(1 / gate.experts, color="#444444", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="expert", ylabel="gate weight, mean over projections", xticks=at)
+    axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.18), frameon=False)
+
+
+def _heat(axes, figure, gate: GateView) -> None:  # type: ignore[no-untyped-def]
+    image = axes.imshow(np.array(gate.by_layer), aspect="auto", cmap="viridis", vmin=0)
+    axes.set(xlabel="expert", ylabel="layer", xticks=np.arange(gate.experts))
+    figure.colorbar(image, ax=axes, label="gate weight of this row, mean over a layer's projections")

@@ -1,0 +1,137 @@
+"""Where each stage's artefact lies for a recipe: its name ends in the fingerprint of what decides it.
+
+Two recipes that share a CRM or an index find the same folder, so nothing is trained twice; what a
+stage *reads* (its inputs) is compared through manifests, not names.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from reclora_cli import catalog
+from reclora_cli.errors import MissingInputError
+from reclora_cli.recipe import Recipe, fingerprint
+from reclora_cli.workspace import Artefact, Workspace
+
+
+def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
+    """The parts of the recipe that decide a stage's artefact, as plain values."""
+    plain = recipe.model_dump(mode="json")
+    if stage == "prepare":
+        return {"data": plain["data"]}
+    if stage == "build-index":
+        encoder = plain["lm"] if recipe.retriever.encoder == "lm" else recipe.retriever.encoder
+        return {"encoder": encoder, "retriever": plain["retriever"], "seed": recipe.seed}
+    if stage == "pretrain-crm":
+        parts = {"crm": plain["crm"], "seed": recipe.seed}
+        if crm_behaviours(recipe) == "retrieved":
+            parts["index"] = recipe_parts("build-index", recipe)
+        return parts
+    if stage == "finetune":
+        keys = ["data", "lm", "prompt", "adapter", "finetune", "seed"]
+        parts = {key: plain[key] for key in keys}
+        if needs_crm(recipe):
+            parts |= {"gate": plain["gate"], "crm": recipe_parts("pretrain-crm", recipe)}
+        if recipe.prompt.behaviours != "recent":
+            parts["index"] = recipe_parts("build-index", recipe)
+        return parts
+    raise AssertionError(stage)
+
+
+def fingerprint_of(stage: str, recipe: Recipe) -> str:
+    """SHA-256 (hex) of ``recipe_parts``."""
+    return fingerprint(recipe_parts(stage, recipe))
+
+
+def crm_behaviours(recipe: Recipe) -> str:
+    """``recent`` or ``retrieved``: what the CRM of the recipe reads."""
+    if recipe.crm.behaviours != "auto":
+        return recipe.crm.behaviours
+    catalog.CRMS.check(recipe.crm.model, where="crm.model")
+    return "retrieved" if recipe.crm.model in catalog.RETRIEVING_CRMS else "recent"
+
+
+def needs_crm(recipe: Recipe) -> bool:
+    """Whether the adapter's gate reads a CRM: a meta-LoRA of more than one expert does."""
+    return recipe.adapter.kind == "meta" and recipe.adapter.experts > 1
+
+
+def needs_index(recipe: Recipe) -> bool:
+    """Whether tuning under this recipe reads ranked behaviours, for the prompt or the CRM."""
+    by_crm = needs_crm(recipe) and crm_behaviours(recipe) == "retrieved"
+    return by_crm or recipe.prompt.behaviours != "recent"
+
+
+def store(recipe: Recipe, workspace: Workspace) -> Artefact:
+    return workspace.store(recipe.data.source)
+
+
+def index(recipe: Recipe, workspace: Workspace) -> Artefact:
+    encoder = recipe.lm.name if recipe.retriever.encoder == "lm" else recipe.retriever.encoder
+    name = f"{slug(encoder)}-{fingerprint_of('build-index', recipe)[:8]}"
+    return workspace.index(recipe.data.source, name)
+
+
+def crm(recipe: Recipe, workspace: Workspace) -> Artefact:
+    name = f"{recipe.crm.model}-{fingerprint_of('pretrain-crm', recipe)[:8]}"
+    return workspace.crm(recipe.data.source, name)
+
+
+def run(recipe: Recipe, workspace: Workspace) -> Artefact:
+    """The run folder: ``<method>-<shots>-<fingerprint>``."""
+    name = f"{method_name(recipe)}-{recipe.finetune.shots}-{fingerprint_of('finetune', recipe)[:8]}"
+    return workspace.run(recipe.data.source, name)
+
+
+def method_name(recipe: Recipe) -> str:
+    """What the literature calls an adapter over such behaviours, e.g. ``reclora-k16``."""
+    adapter, behaviours = recipe.adapter, recipe.prompt.behaviours
+    if adapter.kind == "none":
+        return "zero-shot"
+    if adapter.kind == "meta":
+        mixing = "" if adapter.mixing == "product" else f"-{adapter.mixing}"
+        return f"reclora{mixing}-k{adapter.experts}"
+    name = {"recent": "tallrec", "mixed": "rella", "retrieved": "lora"}[behaviours]
+    return name if adapter.rank == 8 else f"{name}-r{adapter.rank}"
+
+
+def require(artefact: Artefact, what: str, command: str) -> Artefact:
+    """``artefact`` itself when it is finished.
+
+    Raises:
+        MissingInputError: naming the command that makes it.
+    """
+    if artefact.manifest() is None:
+        raise MissingInputError(f"no {what} here", where=str(artefact.path), hint=f"Run `{command}` first.")
+    return artefact
+
+
+def slug(name: str) -> str:
+    """A model's name or path as part of a folder name."""
+    last = Path(name).name or name
+    return re.sub(r"[^a-z0-9.]+", "-", last.lower()).strip("-.") or "model"
+
+
+def inputs_of(stage: str, recipe: Recipe, workspace: Workspace) -> dict[str, str]:
+    """Identity of each artefact that a stage reads, by its name in the manifest.
+
+    Raises:
+        MissingInputError: one of them is not there.
+    """
+    if stage == "prepare":
+        return {}
+    found = {"store": require(store(recipe, workspace), "prepared dataset", prepare_command(recipe))}
+    if (stage == "pretrain-crm" and crm_behaviours(recipe) == "retrieved") or (
+        stage == "finetune" and needs_index(recipe)
+    ):
+        found["index"] = require(index(recipe, workspace), "index", "reclora build-index")
+    if stage == "finetune" and needs_crm(recipe):
+        found["crm"] = require(crm(recipe, workspace), "CRM", "reclora pretrain-crm")
+    return {name: artefact.identity() for name, artefact in found.items()}
+
+
+def prepare_command(recipe: Recipe) -> str:
+    """The command that prepares the recipe's dataset."""
+    return f"reclora prepare {recipe.data.source}"

@@ -1,0 +1,90 @@
+"""Runs in a workspace: the folders that ``finetune`` writes.
+
+    recipe.yaml  log.jsonl  adapter/  shots.npy  checkpoints/ (while it runs)  manifest.json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reclora_cli import recipe as recipes
+from reclora_cli.errors import MissingInputError, RecloraError, UsageError, did_you_mean
+from reclora_cli.recipe import Recipe
+from reclora_cli.stages import locate
+from reclora_cli.workspace import Artefact, Manifest, Workspace
+
+RECIPE_FILE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, with the recipe it was made by."""
+
+    artefact: Artefact
+    recipe: Recipe
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.artefact.name
+
+
+def finished(workspace: Workspace, dataset: str) -> list[Run]:
+    """Finished runs of a dataset, the latest at the end."""
+    found = []
+    for artefact in workspace.list(dataset, "runs"):
+        manifest = artefact.manifest()
+        if manifest is not None:
+            found.append(Run(artefact, _recipe(artefact), manifest))
+    return found
+
+
+def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
+    """The run called ``name`` (or beginning so), else the latest finished one.
+
+    Raises:
+        MissingInputError: the dataset has no finished run.
+        UsageError: none is called so, or several begin so.
+    """
+    known = finished(workspace, dataset)
+    if not known:
+        raise MissingInputError(
+            f"no finished run of {dataset} here", where=str(workspace.root), hint="Run `reclora finetune` first."
+        )
+    if name is None:
+        return known[-1]
+    exact = [run for run in known if run.name == name]
+    found = exact or [run for run in known if run.name.startswith(name)]
+    if len(found) != 1:
+        what = f"several runs begin with {name!r}" if found else f"no run is called {name!r}"
+        raise UsageError(what, where="--run", hint=did_you_mean(name, [run.name for run in found or known]))
+    return found[0]
+
+
+def choose_gated(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
+    """The run called ``name``, else the latest finished one that has a gate, else the latest."""
+    if name is None:
+        gated = [run for run in finished(workspace, dataset) if locate.needs_crm(run.recipe)]
+        if gated:
+            return gated[-1]
+    return choose(workspace, dataset, name)
+
+
+def check_inputs(run: Run, workspace: Workspace) -> None:
+    """What the run was made from must be what lies there now.
+
+    Raises:
+        RecloraError: the store, index or CRM changed since; names them.
+    """
+    inputs = locate.inputs_of("finetune", run.recipe, workspace)
+    changed = [name for name, identity in inputs.items() if run.manifest.inputs.get(name) != identity]
+    if changed:
+        raise RecloraError(
+            f"its {' and '.join(changed)} changed since it was tuned",
+            where=run.name,
+            hint="Tune it again: `reclora finetune` with the same options.",
+        )
+
+
+def _recipe(artefact: Artefact) -> Recipe:
+    return recipes.load(artefact.path / RECIPE_FILE)

@@ -1,0 +1,285 @@
+"""Models side by side on the same rows: scored, measured, compared, and kept as one result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import UsageError, did_you_mean
+from reclora_cli.metrics.compare import Comparison, Difference, Figures
+from reclora_cli.progress import SILENT, Progress
+from reclora_cli.recipe import fingerprint
+from reclora_cli.recipe.tree import EvaluateRecipe
+from reclora_cli.scoring import score_files
+from reclora_cli.scoring.score_files import Rows, Scores, rows_hash
+from reclora_cli.seeding import numpy_stream
+from reclora_cli.stages.contestants import Contestant
+from reclora_cli.workspace import Stopwatch, write_json
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """One model on the rows.
+
+    Attributes:
+        kind: ``run``, ``crm`` or ``zero-shot``.
+        all, seen_users, unseen_users: figures on every row, and on those whose user has a
+            training row or has none.
+        scored: rows scored now; the others were kept from before.
+        seconds: what scoring all rows took, whenever that was.
+        scores: Parquet file of the per-row scores.
+    """
+
+    name: str
+    kind: str
+    method: str
+    identity: str
+    all: Figures
+    seen_users: Figures
+    unseen_users: Figures
+    scored: int
+    seconds: float
+    scores: str
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """``model`` minus ``reference`` on the same rows, with a paired test."""
+
+    model: str
+    reference: str
+    auc: Difference
+    log_loss: Difference
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What scoring a model would take.
+
+    Attributes:
+        to_score: rows without a kept score.
+        seconds: extrapolated from a few rows scored just now.
+    """
+
+    name: str
+    kind: str
+    method: str
+    to_score: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Models on the same rows.
+
+    Attributes:
+        rows: rows scored, ``of`` so many in the split; ``subset`` when fewer.
+        rows_hash: identity of the set of row ids.
+        seed: of the subset and the bootstrap.
+        differences: of every other model from ``reference``.
+        plan: what a dry run predicts; else empty.
+        up_to_date: every score was kept from before.
+    """
+
+    dataset: str
+    split: str
+    rows: int
+    of: int
+    subset: bool
+    rows_hash: str
+    seed: int
+    resamples: int
+    confidence: float
+    reference: str
+    models: list[ModelResult]
+    differences: list[PairResult]
+    plan: list[Planned]
+    up_to_date: bool
+    dry_run: bool
+    seconds: float
+    artefact: str
+
+
+def evaluate_scorers(
+    contestants: Sequence[Contestant],
+    store: InteractionsStore,
+    rows: Rows,
+    settings: EvaluateRecipe,
+    seed: int,
+    folder: Path,
+    progress: Progress = SILENT,
+    *,
+    reference: str | None = None,
+    force: bool = False,
+) -> EvaluateResult:
+    """Score ``rows`` (ascending ids) with every contestant, compare them, and keep the result.
+
+    Args:
+        folder: where the result is written as JSON.
+        reference: name of the contestant the others are held against; the first by default.
+
+    Raises:
+        UsageError: ``reference`` is none of them.
+    """
+    watch = Stopwatch()
+    held_against = _reference(contestants, reference)
+    scores = [
+        _score(contestant, store, rows, settings.split, progress, force=force)
+        for contestant in contestants
+    ]
+    figures = _figures(store, rows, scores, settings, seed, progress)
+    name = fingerprint([contestant.scorer.identity for contestant in contestants])[:8]
+    file = folder / f"{settings.split}-{rows_hash(rows)}-{name}.json"
+    result = result_of(
+        contestants,
+        store,
+        rows,
+        settings,
+        seed,
+        models=_models(contestants, scores, figures),
+        differences=_differences(contestants, figures["all"], held_against),
+        reference=contestants[held_against].name,
+        up_to_date=not any(one.scored for one in scores),
+        seconds=watch.seconds,
+        artefact=str(file),
+    )
+    write_json(file, asdict(result))
+    return result
+
+
+def _score(
+    contestant: Contestant,
+    store: InteractionsStore,
+    rows: Rows,
+    split: str,
+    progress: Progress,
+    *,
+    force: bool,
+) -> Scores:
+    try:
+        return score_files.score(
+            contestant.scorer,
+            store,
+            rows,
+            contestant.folder,
+            split=split,
+            progress=progress,
+            force=force,
+        )
+    finally:
+        contestant.scorer.close()
+
+
+def _figures(
+    store: InteractionsStore,
+    rows: Rows,
+    scores: Sequence[Scores],
+    settings: EvaluateRecipe,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Comparison]:
+    """All rows, and those of users seen and unseen in training, resampled apart."""
+    labels = store.row_label(rows)
+    seen: NDArray[np.bool_] = store.seen_users[store.row_user(rows)]
+    chosen = {"all": np.ones(len(rows), dtype=bool), "seen_users": seen, "unseen_users": ~seen}
+    compared: dict[str, Comparison] = {}
+    with progress.task("bootstrap", total=len(chosen), unit="sets of rows") as task:
+        for name, of in chosen.items():
+            compared[name] = Comparison(
+                labels[of],
+                [one.probability[of] for one in scores],
+                resamples=settings.resamples,
+                confidence=settings.confidence,
+                stream=numpy_stream(seed, "bootstrap", name),
+            )
+            task.advance()
+    return compared
+
+
+def _models(
+    contestants: Sequence[Contestant], scores: Sequence[Scores], figures: Mapping[str, Comparison]
+) -> list[ModelResult]:
+    return [
+        ModelResult(
+            name=contestant.name,
+            kind=contestant.kind,
+            method=contestant.method,
+            identity=contestant.scorer.identity,
+            scored=kept.scored,
+            seconds=kept.seconds,
+            scores=str(kept.file),
+            **{name: comparison.figures(at) for name, comparison in figures.items()},
+        )
+        for at, (contestant, kept) in enumerate(zip(contestants, scores, strict=True))
+    ]
+
+
+def _differences(
+    contestants: Sequence[Contestant], comparison: Comparison, reference: int
+) -> list[PairResult]:
+    return [
+        PairResult(
+            contestant.name,
+            contestants[reference].name,
+            comparison.auc_difference(at, reference),
+            comparison.log_loss_difference(at, reference),
+        )
+        for at, contestant in enumerate(contestants)
+        if at != reference
+    ]
+
+
+def _reference(contestants: Sequence[Contestant], name: str | None) -> int:
+    names = [contestant.name for contestant in contestants]
+    if name is None:
+        return 0
+    if name not in names:
+        raise UsageError(
+            f"the reference {name!r} is not evaluated",
+            where="--reference",
+            hint=did_you_mean(name, names),
+        )
+    return names.index(name)
+
+
+def result_of(
+    contestants: Sequence[Contestant],
+    store: InteractionsStore,
+    rows: Rows,
+    settings: EvaluateRecipe,
+    seed: int,
+    *,
+    models: Sequence[ModelResult] = (),
+    differences: Sequence[PairResult] = (),
+    plan: Sequence[Planned] = (),
+    reference: str | None = None,
+    up_to_date: bool = False,
+    seconds: float,
+    artefact: str = "",
+) -> EvaluateResult:
+    """The result with what the rows say of themselves filled in; without models, a dry run's."""
+    of = len(store.split(settings.split))
+    return EvaluateResult(
+        dataset=store.header.dataset,
+        split=settings.split,
+        rows=len(rows),
+        of=of,
+        subset=len(rows) < of,
+        rows_hash=rows_hash(rows),
+        seed=seed,
+        resamples=settings.resamples,
+        confidence=settings.confidence,
+        reference=reference or contestants[0].name,
+        models=list(models),
+        differences=list(differences),
+        plan=list(plan),
+        up_to_date=up_to_date,
+        dry_run=not models,
+        seconds=seconds,
+        artefact=artefact,
+    )

@@ -1,0 +1,112 @@
+"""Training a CRM on all training rows: what one step reads, and its loss (BCE, RecLoRA Eq. 15).
+
+Shapes: B rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reclora_cli.crm.base import Crm
+from reclora_cli.crm.batch import CrmBatch, make_batch
+from reclora_cli.crm.blocks.unseen import UnseenDropout
+from reclora_cli.crm.features import carried_by_few
+from reclora_cli.data.features import FeatureSpace
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.recipe.tree import CrmRecipe
+from reclora_cli.seeding import numpy_stream
+from reclora_cli.training.loop import ParameterGroup, Work
+from reclora_cli.training.schedule import Linear
+
+Labelled = tuple[CrmBatch, Tensor]
+Rows = NDArray[np.int64]
+
+
+def crm_loss(model: Crm, unseen: UnseenDropout, labelled: Labelled) -> Tensor:
+    """Mean binary cross-entropy of B rows, some users and items read as unseen."""
+    batch, labels_B = labelled
+    read = batch.with_fields(unseen(batch.fields_BF))
+    return F.binary_cross_entropy_with_logits(model(read), labels_B)
+
+
+def steps_per_epoch(rows: int, recipe: CrmRecipe) -> int:
+    return -(-rows // recipe.batch_size)
+
+
+def crm_work(
+    model: Crm,
+    store: InteractionsStore,
+    space: FeatureSpace,
+    behaviours: Callable[[Rows], Rows],
+    recipe: CrmRecipe,
+    seed: int,
+    device: torch.device,
+) -> Work[Labelled]:
+    """The training of ``model`` on every training row, as the loop takes it.
+
+    Args:
+        behaviours: row ids (B,) -> CSR positions (B, L) of what the model reads for them.
+    """
+    train = np.asarray(store.split("train"))
+    per_epoch = steps_per_epoch(len(train), recipe)
+    unseen = make_unseen_dropout(store, space, recipe).to(device)
+
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> Rows:
+        return numpy_stream(seed, "crm order", epoch).permutation(train)
+
+    def batches(step: int) -> Iterator[tuple[Labelled, float]]:
+        epoch, at = divmod(step, per_epoch)
+        rows = order(epoch)[at * recipe.batch_size : (at + 1) * recipe.batch_size]
+        labels = torch.from_numpy(store.row_label(rows).astype(np.float32))
+        batch = make_batch(space, rows, behaviours(rows))
+        yield (batch.to(device), labels.to(device)), 1.0
+
+    return Work(
+        groups=parameter_groups(model, recipe),
+        tensors=dict(model.state_dict(keep_vars=True)),
+        steps=recipe.epochs * per_epoch,
+        micro_batches=batches,
+        loss=lambda labelled: crm_loss(model, unseen, labelled),
+        rows_per_step=recipe.batch_size,
+        seed=seed,
+        schedule=Linear(),
+        title=f"pretrain {recipe.model}",
+    )
+
+
+def make_unseen_dropout(
+    store: InteractionsStore, space: FeatureSpace, recipe: CrmRecipe
+) -> UnseenDropout:
+    """As the recipe says how often users and items are read as unseen."""
+    unknown = [space.unknown(field) for field in range(len(space.field_names))]
+    return UnseenDropout(
+        torch.from_numpy(carried_by_few(space, store)),
+        torch.tensor(unknown),
+        len(space.user_field_names),
+        user_chance=recipe.user_dropout,
+        item_chance=recipe.item_dropout,
+    )
+
+
+def parameter_groups(model: Crm, recipe: CrmRecipe) -> list[ParameterGroup]:
+    """Embedding tables and all else: they overfit differently, so their decays differ."""
+    tables = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, torch.nn.Embedding)
+        for parameter in module.parameters()
+    }
+    embeddings = [p for p in model.parameters() if id(p) in tables]
+    others = [p for p in model.parameters() if id(p) not in tables]
+    return [
+        ParameterGroup(others, recipe.learning_rate, recipe.weight_decay),
+        ParameterGroup(embeddings, recipe.learning_rate, recipe.embedding_decay),
+    ]

@@ -1,0 +1,160 @@
+"""Tuning a causal LM on answers: what one step reads, and its loss.
+
+Each example is a prompt and its answer (``Yes.`` or ``No.`` and the end token). The loss is the
+causal-LM cross-entropy on the answer's tokens alone, averaged over the rows of the step; logits
+exist at answer positions only, never over the whole sequence.
+
+Shapes: B examples, T tokens, A answer tokens, V vocabulary, P projections, K experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reclora_cli.lm.forward import answer_logits
+from reclora_cli.prompt.buckets import micro_batches
+from reclora_cli.prompt.encode import EncodedPrompts
+from reclora_cli.recipe.tree import FinetuneRecipe
+from reclora_cli.seeding import numpy_stream
+from reclora_cli.training.loop import ParameterGroup, Work
+from reclora_cli.training.schedule import Linear
+
+IGNORED = -100
+
+
+class TunableAdapter(Protocol):
+    """What the loop needs of an adapter (``lora.adapters`` has them)."""
+
+    def expert_parameters(self) -> list[torch.nn.Parameter]: ...
+
+    def gate_parameters(self) -> list[torch.nn.Parameter]: ...
+
+    def tensors(self) -> dict[str, torch.Tensor]: ...
+
+    def personalised(
+        self, representation: torch.Tensor | None
+    ) -> AbstractContextManager[Any]: ...
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Prompts with their answers, in no particular order.
+
+    Attributes:
+        prompts: n encoded prompts.
+        labels: (n,) 1 for the first answer of ``answers``, 0 for the second.
+        answers: token ids of the answer for label 1 and for label 0, end token included.
+        representation: (n, d) float32 R_c of each example's row, or ``None`` without a gate.
+    """
+
+    prompts: EncodedPrompts
+    labels: NDArray[np.uint8]
+    answers: tuple[Sequence[int], Sequence[int]]
+    representation: NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def answer(self, example: int) -> Sequence[int]:
+        return self.answers[0] if self.labels[example] else self.answers[1]
+
+
+@dataclass(frozen=True)
+class AnswerBatch:
+    """One micro-batch on the device. Right-padded: causal attention never looks at padding."""
+
+    ids_BT: torch.Tensor
+    at_BA: torch.Tensor
+    targets_BA: torch.Tensor
+    representation_BD: torch.Tensor | None
+
+
+def collate(examples: Examples, chosen: NDArray[np.int64], device: torch.device) -> AnswerBatch:
+    """Prompt and all but the last answer token as input; the answer's tokens as targets."""
+    prompts = [examples.prompts[int(i)] for i in chosen]
+    answers = [examples.answer(int(i)) for i in chosen]
+    width = max(len(p) + len(a) - 1 for p, a in zip(prompts, answers, strict=True))
+    longest = max(map(len, answers))
+    ids = np.zeros((len(chosen), width), dtype=np.int64)
+    at = np.zeros((len(chosen), longest), dtype=np.int64)
+    targets = np.full((len(chosen), longest), IGNORED, dtype=np.int64)
+    for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        start, end = len(prompt), len(prompt) + len(answer) - 1
+        ids[i, :start], ids[i, start:end] = prompt, answer[:-1]
+        at[i, : len(answer)] = np.arange(start - 1, end)
+        targets[i, : len(answer)] = answer
+    represented = examples.representation
+    return AnswerBatch(
+        torch.from_numpy(ids).to(device),
+        torch.from_numpy(at).to(device),
+        torch.from_numpy(targets).to(device),
+        None if represented is None else torch.from_numpy(represented[chosen]).to(device),
+    )
+
+
+def answer_loss(model: torch.nn.Module, batch: AnswerBatch) -> torch.Tensor:
+    """Mean over rows of the mean cross-entropy over the row's answer tokens."""
+    logits_BAV = answer_logits(model, batch.ids_BT, batch.at_BA)
+    losses_BA = torch.nn.functional.cross_entropy(
+        logits_BAV.float().flatten(0, 1),
+        batch.targets_BA.flatten(),
+        ignore_index=IGNORED,
+        reduction="none",
+    ).view_as(batch.targets_BA)
+    counted_BA = batch.targets_BA != IGNORED
+    return (losses_BA.sum(1) / counted_BA.sum(1)).mean()
+
+
+def steps_of(n: int, recipe: FinetuneRecipe) -> int:
+    """Optimizer steps of the whole tuning over ``n`` examples."""
+    return recipe.epochs * -(-n // recipe.batch_size)
+
+
+def chosen_at(step: int, n: int, recipe: FinetuneRecipe, seed: int) -> NDArray[np.int64]:
+    """Examples of one step: a slice of the epoch's own seeded order."""
+    per_epoch = -(-n // recipe.batch_size)
+    epoch, at = divmod(step, per_epoch)
+    order = numpy_stream(seed, "order", epoch).permutation(n)
+    return order[at * recipe.batch_size : (at + 1) * recipe.batch_size]
+
+
+def lm_work(
+    model: torch.nn.Module,
+    adapter: TunableAdapter,
+    examples: Examples,
+    recipe: FinetuneRecipe,
+    seed: int,
+    device: torch.device,
+) -> Work[AnswerBatch]:
+    """The training of ``adapter`` inside ``model`` on ``examples``, as the loop takes it."""
+    lengths = examples.prompts.lengths + max(map(len, examples.answers)) - 1
+
+    def batches(step: int) -> Iterator[tuple[AnswerBatch, float]]:
+        chosen = chosen_at(step, len(examples), recipe, seed)
+        for part in micro_batches(lengths[chosen], recipe.micro_batch_tokens):
+            yield collate(examples, chosen[part], device), len(part) / len(chosen)
+
+    groups = [ParameterGroup(adapter.expert_parameters(), recipe.learning_rate, recipe.weight_decay)]
+    gates = adapter.gate_parameters()
+    if gates:
+        groups.append(ParameterGroup(gates, recipe.gate_learning_rate, recipe.weight_decay))
+    return Work(
+        groups=groups,
+        tensors=adapter.tensors(),
+        steps=steps_of(len(examples), recipe),
+        micro_batches=batches,
+        loss=lambda batch: answer_loss(model, batch),
+        rows_per_step=recipe.batch_size,
+        seed=seed,
+        schedule=Linear(recipe.warm_up),
+        clip_norm=recipe.clip_norm,
+        title="finetune",
+        during=lambda batch: adapter.personalised(batch.representation_BD),
+    )

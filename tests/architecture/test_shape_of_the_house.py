@@ -1,0 +1,70 @@
+"""What keeps the house in shape: names that resolve, recipes that load, rooms without catch-alls."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reclora_cli import catalog, recipe
+from reclora_cli.registry import Registry
+
+PACKAGE = Path(recipe.__file__).parent.parent
+REGISTRIES = [value for value in vars(catalog).values() if isinstance(value, Registry)]
+DATASET_RECIPES = ["base", "demo", "ml-100k", "ml-1m"]
+METHODS = ["lora", "reclora", "rella", "tallrec", "zero-shot"]
+
+
+@pytest.mark.parametrize(
+    ("registry", "name"),
+    [(registry, name) for registry in REGISTRIES for name in registry],
+    ids=lambda value: value if isinstance(value, str) else value.kind,
+)
+def test_every_name_in_the_catalogue_stands_for_something(registry: Registry, name: str) -> None:
+    assert registry.load(name) is not None
+
+
+def test_every_shipped_recipe_is_known_here() -> None:
+    assert recipe.names() == DATASET_RECIPES
+    assert recipe.names("methods") == METHODS
+    shipped = sorted(path.stem for path in recipe.recipes_folder().rglob("*.yaml"))
+    assert shipped == sorted(DATASET_RECIPES + METHODS)
+
+
+@pytest.mark.parametrize("name", DATASET_RECIPES)
+@pytest.mark.parametrize("method", [None, *METHODS])
+def test_every_shipped_recipe_loads_under_every_method(name: str, method: str | None) -> None:
+    loaded = recipe.load(name, method=method)
+    catalog.DATASETS.check(loaded.data.source)
+    catalog.CRMS.check(loaded.crm.model)
+    assert recipe.from_tree(loaded.model_dump(mode="json")) == loaded
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    empty = {"utils", "helpers", "misc", "common", "tools"}
+    assert not [path for path in PACKAGE.rglob("*.py") if path.stem in empty]
+
+
+def test_only_the_console_prints() -> None:
+    printing = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+                printing.append(path.name)
+    assert set(printing) <= {"console.py"}
+
+
+def test_help_imports_no_heavy_package() -> None:
+    heavy = ["torch", "transformers", "pandas", "numpy", "peft", "sklearn", "pyarrow"]
+    code = (
+        "import sys\n"
+        "from reclora_cli.cli.app import main\n"
+        "sys.argv = ['reclora', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().splitlines()[-1] == "[]"

@@ -1,0 +1,269 @@
+"""Results of every stage, made up, as the renderers get them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from reclora_cli.metrics.compare import Difference, Figure, Figures
+from reclora_cli.pipeline.demo import DemoResult
+from reclora_cli.stages.build_index import BuildIndexResult
+from reclora_cli.stages.explain import Behaviour, ExplainResult, GateView, Target
+from reclora_cli.stages.finetune import FinetuneResult
+from reclora_cli.stages.prepare import PrepareResult
+from reclora_cli.stages.pretrain_crm import CrmPlan, PretrainCrmResult
+from reclora_cli.stages.side_by_side import EvaluateResult, ModelResult, PairResult, Planned
+from reclora_cli.stages.similar import SimilarItem, SimilarResult
+from reclora_cli.training.plan import TuningPlan
+
+FOLDER = "ws/datasets/ml-100k/somewhere"
+TITLE = "[bold]Dangerous[/bold] Title: L'Été (1996)"
+
+
+def prepare(**changes: Any) -> PrepareResult:
+    values: dict[str, Any] = {
+        "dataset": "ml-1m",
+        "users": 6040,
+        "items": 3706,
+        "samples": 970009,
+        "fields": 10,
+        "features": 16944,
+        "train": 776007,
+        "valid": 97000,
+        "test": 97002,
+        "behaviours": 1000209,
+        "base_rate": 0.576,
+        "base_rates": {"train": 0.581, "valid": 0.566, "test": 0.544},
+        "unseen_users": {"train": 0.0, "valid": 0.764, "test": 0.198},
+        "audit": [{"name": "x", "held": True, "checked": 970009, "detail": ""}],
+        "files": {"ratings.dat": "abc"},
+        "up_to_date": False,
+        "dry_run": False,
+        "seconds": 6.2,
+        "artefact": FOLDER,
+    }
+    return PrepareResult(**{**values, **changes})
+
+
+def build_index(**changes: Any) -> BuildIndexResult:
+    values: dict[str, Any] = {
+        "dataset": "ml-100k",
+        "encoder": "smollm2-135m",
+        "items": 1682,
+        "width": 576,
+        "dimensions": 512,
+        "explained": 0.999,
+        "fitted_items": 1616,
+        "rows": 95285,
+        "long": 60,
+        "full_rows": 54776,
+        "encoded": 1682,
+        "encode_seconds": 217.0,
+        "rank_seconds": 0.9,
+        "tokens": None,
+        "estimated_seconds": None,
+        "up_to_date": False,
+        "dry_run": False,
+        "seconds": 228.0,
+        "artefact": FOLDER,
+    }
+    return BuildIndexResult(**{**values, **changes})
+
+
+def similar() -> SimilarResult:
+    items = [
+        SimilarItem("7", TITLE, "Drama", 0.93),
+        SimilarItem("8", "Ronin (1998)", "Action", -0.1),
+    ]
+    return SimilarResult("ml-1m", "6", "Heat (1995)", "Action", items, FOLDER)
+
+
+def pretrain_crm(**changes: Any) -> PretrainCrmResult:
+    found = {"n": 97000, "auc": 0.7938, "log_loss": 0.5412}
+    values: dict[str, Any] = {
+        "model": "sim",
+        "dataset": "ml-1m",
+        "behaviours": "retrieved",
+        "history": 60,
+        "parameters": 1_234_567,
+        "representation_width": 256,
+        "rows": 776007,
+        "valid_rows": 97000,
+        "steps": 3032,
+        "best_step": 1516,
+        "stop_on": "all",
+        "stopped_early": True,
+        "validation": {"all": found, "seen": {**found, "auc": None}, "unseen": found},
+        "seconds": 411.0,
+        "artefact": FOLDER,
+        "up_to_date": False,
+        "dry_run": False,
+        "plan": None,
+    }
+    return PretrainCrmResult(**{**values, **changes})
+
+
+def finetune(**changes: Any) -> FinetuneResult:
+    values: dict[str, Any] = {
+        "run": "reclora-k16-1024-abcd1234",
+        "artefact": FOLDER,
+        "method": "reclora-k16",
+        "dataset": "ml-100k",
+        "shots": 1024,
+        "examples": 1024,
+        "steps": 64,
+        "trainable_parameters": 8_363_760,
+        "gate_parameters": 990_960,
+        "first_loss": 0.912,
+        "last_loss": 0.541,
+        "seconds": 1234.0,
+        "shortened_prompts": 0,
+        "up_to_date": False,
+        "dry_run": False,
+        "plan": None,
+    }
+    return FinetuneResult(**{**values, **changes})
+
+
+def tuning_plan() -> TuningPlan:
+    return TuningPlan(
+        rows=70000,
+        examples=70000,
+        epochs=1,
+        steps=4375,
+        tokens=19_390_000,
+        tokens_per_example=277.0,
+        trainable_parameters=8_363_760,
+        frozen_parameters=134_515_008,
+        memory_bytes=2_254_857_830,
+        seconds=68400.0,
+        flops_per_second=170_000_000_000,
+    )
+
+
+def crm_plan() -> CrmPlan:
+    return CrmPlan(seconds=420.0, memory_bytes=300_000_000)
+
+
+def evaluate(**changes: Any) -> EvaluateResult:
+    aucs = {"reclora-k16": 0.78, "lora": 0.486, "crm-sim": 0.811, "zero-shot": 0.502}
+    models = [_model(method, auc) for method, auc in aucs.items()]
+    values: dict[str, Any] = {
+        "dataset": "ml-100k",
+        "split": "test",
+        "rows": 300,
+        "of": 9529,
+        "subset": True,
+        "rows_hash": "abcdef0123456789",
+        "seed": 0,
+        "resamples": 1000,
+        "confidence": 0.95,
+        "reference": models[0].name,
+        "models": models,
+        "differences": [_pair(model, models[0]) for model in models[1:]],
+        "plan": [],
+        "up_to_date": False,
+        "dry_run": False,
+        "seconds": 361.2,
+        "artefact": FOLDER,
+    }
+    return EvaluateResult(**{**values, **changes})
+
+
+def planned() -> list[Planned]:
+    return [Planned("reclora-k16-1024-abcd1234", "run", "reclora-k16", 300, 122.0)]
+
+
+def _model(method: str, auc: float) -> ModelResult:
+    return ModelResult(
+        name=f"{method}-256-abcd1234",
+        kind="run",
+        method=method,
+        identity="x",
+        all=_figures(auc, 300),
+        seen_users=_figures(auc, 45),
+        unseen_users=_figures(auc, 255),
+        scored=300 if method != "zero-shot" else 0,
+        seconds=122.0,
+        scores=FOLDER,
+    )
+
+
+def _figures(auc: float, rows: int) -> Figures:
+    return Figures(
+        rows=rows,
+        base_rate=0.562,
+        auc=Figure(auc, auc - 0.03, auc + 0.03),
+        log_loss=Figure(0.54, 0.51, 0.57),
+        accuracy=Figure(0.71, 0.69, 0.74),
+    )
+
+
+def _pair(model: ModelResult, reference: ModelResult) -> PairResult:
+    gap = (model.all.auc.value or 0) - (reference.all.auc.value or 0)
+    return PairResult(
+        model.name,
+        reference.name,
+        Difference(gap, gap - 0.02, gap + 0.02, 0.0001, 0.0002),
+        Difference(0.01, -0.01, 0.03, 0.41),
+    )
+
+
+@cache
+def gate(experts: int = 16, layers: int = 30) -> GateView:
+    weights = np.random.default_rng(0).dirichlet(np.full(experts, 3.0), size=(layers, 2))
+    row, average = weights.mean(axis=(0, 1)), np.full(experts, 1 / experts)
+    return GateView(
+        experts=experts,
+        row=row.tolist(),
+        by_projection=weights.reshape(-1, experts).tolist(),
+        projections=[f"model.layers.{at // 2}.{at % 2}" for at in range(2 * layers)],
+        by_layer=weights.mean(axis=1).tolist(),
+        user=row.tolist(),
+        user_sd=(row / 10).tolist(),
+        user_rows=226,
+        average=average.tolist(),
+        average_sd=(average / 5).tolist(),
+        average_users=812,
+        departure=(row - average).tolist(),
+        distance=float(np.abs(row - average).sum() / 2),
+        row_entropy=3.91,
+    )
+
+
+def explain(**changes: Any) -> ExplainResult:
+    values: dict[str, Any] = {
+        "dataset": "ml-1m",
+        "run": "reclora-k16-1024-abcd1234",
+        "method": "reclora-k16",
+        "user": "42",
+        "profile": {"gender": "male", "age": "25-34", "job": "academic/educator"},
+        "seen_in_training": False,
+        "rows": {"train": 0, "valid": 226, "test": 0},
+        "target": Target("6", TITLE, "Action", 812345, "valid", "2000-12-01", 4.0, 1),
+        "behaviours": [
+            Behaviour("Pump Up the Volume (1990)", "2000-11-02", 4.0),
+            Behaviour(TITLE, "2000-11-03", 3.5),
+        ],
+        "prompt": "The user is a male.",
+        "probability": 0.731,
+        "crm_probability": 0.812,
+        "gate": gate(),
+        "plot": None,
+        "seconds": 4.2,
+    }
+    return ExplainResult(**{**values, **changes})
+
+
+def demo() -> DemoResult:
+    return DemoResult(
+        dataset="ml-100k",
+        shots=256,
+        rows=300,
+        evaluation=evaluate(),
+        explanation=explain(),
+        stage_seconds={"prepare": 1.2, "build-index": 120.0, "finetune lora": 300.0},
+        seconds=800.0,
+    )

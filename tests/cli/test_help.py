@@ -1,0 +1,137 @@
+"""``--help`` is quick, short, grouped, and says how each command is called."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+import typer
+
+from reclora_cli.cli.app import app
+from tests.cli.conftest import Reclora, clean_environment, command_line
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+HEAVY = ("torch", "transformers", "pandas", "numpy", "peft", "sklearn", "pyarrow", "matplotlib")
+
+_SHARED = {
+    "output": {"--json", "--quiet/-q", "--verbose/-v", "--no-color", "--debug"},
+    "place": {"--workspace/-w"},
+    "recipe": {"--recipe", "--set", "--seed"},
+    "running": {"--device", "--no-deps", "--yes/-y"},
+    "writing": {"--force", "--dry-run"},
+}
+_OFTEN = set.union(*_SHARED.values())
+
+FLAGS: dict[str, set[str]] = {
+    "prepare": {"[dataset]", "--from"} | _OFTEN,
+    "build-index": {"--similar", "--count", "--llm"} | _OFTEN,
+    "pretrain-crm": {"--model", "--epochs"} | _OFTEN,
+    "finetune": {"--experts", "--shots", "--llm", "--method", "--epochs"} | _OFTEN,
+    "evaluate": {"--rows", "--split", "--run", "--zero-shot", "--crm/--no-crm", "--lm/--no-lm"}
+    | {"--reference"}
+    | _OFTEN,
+    "explain": {"--user", "--item", "--run", "--plot", "--recipe"}
+    | _SHARED["place"]
+    | _SHARED["running"]
+    | _SHARED["output"],
+    "show": {"--split", "--rows", "--behaviours", "--recent", "--llm"}
+    | _SHARED["recipe"]
+    | _SHARED["place"]
+    | _SHARED["running"]
+    | _SHARED["output"],
+    "demo": {"--shots", "--rows", "--seed", "--device"} | _SHARED["place"] | _SHARED["output"],
+}
+"""Every flag a user may have written into a script. Removing or renaming one breaks them."""
+
+
+def flags(command: Any) -> set[str]:
+    found = set()
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            found.add(f"[{parameter.name}]")
+        else:
+            long_first = sorted(parameter.opts, key=lambda name: not name.startswith("--"))
+            found.add("/".join([*long_first, *parameter.secondary_opts]))
+    return found
+
+
+def test_the_commands_are_these():
+    assert set(COMMANDS) == set(FLAGS)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_the_flags_of_a_command_stay(name: str):
+    assert flags(COMMANDS[name]) == FLAGS[name]
+
+
+def test_the_first_screen_groups_the_commands_and_is_short(reclora: Reclora):
+    text = reclora("--help").out
+    panels = re.findall(r"─ (Data|Train|Evaluate|Inspect) ─", text)
+    assert panels == ["Data", "Train", "Evaluate", "Inspect"]
+    assert len(text.splitlines()) <= 40
+    assert "reclora demo" in text
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_each_commands_help_has_an_example(reclora: Reclora, name: str):
+    done = reclora(name, "--help")
+    assert done.code == 0
+    assert f"Example: reclora {name}" in done.out
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_the_example_of_a_command_parses(name: str):
+    import shlex
+
+    example = re.sub(r"\[/?cyan\]|Example: ", "", COMMANDS[name].epilog)
+    program, command, *arguments = shlex.split(example)
+    assert (program, command) == ("reclora", name)
+    COMMANDS[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("name", [None, *FLAGS])
+def test_every_option_says_what_it_does(name: str | None):
+    command = COMMANDS[name] if name else typer.main.get_command(app)
+    silent = [p.name for p in command.params if not getattr(p, "hidden", False) and not p.help]
+    assert silent == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["finetune", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]):
+    script = (
+        "import sys\n"
+        "from reclora_cli.cli.app import main\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_help_answers_within_half_a_second():
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run(
+            command_line(["--help"]), env=clean_environment(), capture_output=True, check=True
+        )
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+def test_the_version_is_the_installed_one(reclora: Reclora):
+    from importlib import metadata
+
+    done = reclora("--version")
+    assert (done.code, done.out) == (0, f"reclora {metadata.version('reclora')}\n")

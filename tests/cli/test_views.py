@@ -1,0 +1,222 @@
+"""Views of results: readable at 80 and 160 columns, in colour, without, and in plain ASCII."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
+
+from reclora_cli.cli.console import THEME
+from reclora_cli.cli.overview import Holding, Overview
+from reclora_cli.cli.render import (
+    build_index,
+    demo,
+    evaluate,
+    explain,
+    finetune,
+    overview,
+    prepare,
+    pretrain_crm,
+)
+from reclora_cli.cli.render.marks import bar
+from tests.cli import results
+
+VIEWS: dict[str, Callable[[], RenderableType]] = {
+    "prepare": lambda: prepare.render(results.prepare()),
+    "index": lambda: build_index.render(results.build_index()),
+    "index plan": lambda: build_index.render(
+        results.build_index(dry_run=True, tokens=43273, estimated_seconds=253.0)
+    ),
+    "similar": lambda: build_index.render_similar(results.similar()),
+    "crm": lambda: pretrain_crm.render(results.pretrain_crm()),
+    "crm plan": lambda: pretrain_crm.render(
+        results.pretrain_crm(dry_run=True, plan=results.crm_plan(), best_step=None, validation=None)
+    ),
+    "finetune": lambda: finetune.render(results.finetune()),
+    "finetune plan": lambda: finetune.render(
+        results.finetune(dry_run=True, plan=results.tuning_plan(), first_loss=None, last_loss=None)
+    ),
+    "evaluate": lambda: evaluate.render(results.evaluate()),
+    "evaluate plan": lambda: evaluate.render(
+        results.evaluate(dry_run=True, models=[], differences=[], plan=results.planned())
+    ),
+    "explain": lambda: explain.render(results.explain()),
+    "explain without gate": lambda: explain.render(results.explain(gate=None)),
+    "demo": lambda: demo.render(results.demo()),
+    "overview": lambda: overview.render(
+        Overview("ws", [Holding("crm", "sim-12345678", "ml-1m", "unfinished", "", {})], "reclora")
+    ),
+}
+
+
+def drawn(view: RenderableType, width: int = 80, **options: Any) -> str:
+    stream = io.StringIO()
+    console = RichConsole(
+        file=stream, width=width, theme=THEME, highlight=False, markup=False, emoji=False, **options
+    )
+    console.print(view)
+    return stream.getvalue()
+
+
+class Ascii(io.TextIOWrapper):
+    """A stream that takes ASCII only."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="ascii", errors="replace")
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_fits_its_width(name: str, width: int):
+    assert max(map(len, drawn(VIEWS[name](), width).splitlines())) <= width
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_cell_is_cut_off_at_80_columns(name: str):
+    assert "…" not in drawn(VIEWS[name](), 80)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_colour_adds_nothing_that_must_be_seen(name: str):
+    plain = drawn(VIEWS[name](), 160).replace(" ", "")
+    coloured = drawn(VIEWS[name](), 160, force_terminal=True, color_system="truecolor")
+    assert "\x1b[" in coloured
+    letters = [letter for letter in plain if letter.isalnum()]
+    assert [letter for letter in without_colour(coloured) if letter.isalnum()] == letters
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_can_be_drawn_in_ascii(name: str):
+    stream = Ascii()
+    RichConsole(file=stream, width=80, theme=THEME).print(VIEWS[name]())
+    stream.flush()
+
+
+def without_colour(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+# -- what each tells ----------------------------------------------------------------------------
+
+
+def test_prepare_tells_table_1():
+    text = drawn(VIEWS["prepare"]())
+    for figure in ("6,040", "3,706", "970,009", "16,944", "776,007", "97,000", "97,002", "19.8%"):
+        assert figure in text
+
+
+def test_a_tuning_plan_tells_rows_tokens_parameters_memory_and_time():
+    text = drawn(VIEWS["finetune plan"]())
+    for figure in (
+        "1,024 shots",
+        "19,390,000",
+        "8,363,760",
+        "134,515,008",
+        "2.1 GiB",
+        "19 h 0 min",
+    ):
+        assert figure in text
+    assert "dry run" in text
+
+
+def test_evaluate_tells_figures_with_intervals():
+    text = drawn(VIEWS["evaluate"]())
+    assert ".7800 [.750, .810]" in text
+    assert "300 test rows  a seeded subset of 9,529" in text
+    assert "seen in training, n 45" in text
+
+
+def test_evaluate_tells_paired_differences_with_interval_and_p():
+    lines = drawn(VIEWS["evaluate"]()).splitlines()
+    [head] = [line for line in lines if line.startswith("minus reclora-k16")]
+    [lora] = [line for line in lines if line.startswith("lora") and "<.001" in line]
+    assert head.split().count("p") == 2
+    assert "-.2940 [-.314, -.274]" in lora
+    assert "+.0100 [-.010, +.030]" in lora
+    assert ".410" in lora
+
+
+def test_a_difference_is_coloured_only_when_its_interval_leaves_zero_out():
+    text = drawn(VIEWS["evaluate"](), force_terminal=True, color_system="standard")
+    assert "\x1b[32m+.0310" in text  # crm-sim: more AUC
+    assert "\x1b[35m-.2940" in text  # lora: less
+    assert "\x1b[32m+.0100" not in text
+    assert "\x1b[35m+.0100" not in text
+
+
+def test_models_of_one_method_go_by_their_run():
+    models = [results._model("lora", 0.5), results._model("lora", 0.6)]
+    twins = [models[0], type(models[1])(**{**vars(models[1]), "name": "lora-512-beef"})]
+    text = drawn(
+        evaluate.render(results.evaluate(models=twins, differences=[], reference=twins[0].name))
+    )
+    assert "lora-512-beef" in text
+
+
+def test_explain_tells_the_user_the_target_and_the_probability():
+    text = " ".join(drawn(VIEWS["explain"]()).split())
+    for said in ("User 42", "226 valid", "never saw this user", "valid row 812345", ".731", "★★★½"):
+        assert said in text
+
+
+def test_explain_shows_a_bar_for_each_expert_and_a_line_for_each_layer():
+    lines = drawn(VIEWS["explain"]()).splitlines()
+    bars = [line for line in lines if "±" in line and "█" in line]
+    layers = [line for line in lines if re.match(r" +\d+ [▁-█ ]{40,}$", line)]
+    assert len(bars) == 16
+    assert len(layers) == 30
+
+
+def test_explain_names_how_the_user_departs():
+    text = drawn(VIEWS["explain"]())
+    assert "departure" in text
+    assert "of the weight" in text
+    assert "3.91 bits; an even one has 4.00" in text
+
+
+def test_explain_puts_bars_and_heat_map_side_by_side_where_there_is_room():
+    narrow = drawn(VIEWS["explain"](), 80).splitlines()
+    wide = drawn(VIEWS["explain"](), 160).splitlines()
+    assert len(narrow) - len(wide) >= 15
+    assert any("Gate weights by expert" in line and "by layer" in line for line in wide)
+
+
+def test_a_run_without_a_gate_says_so():
+    assert "no gate" in drawn(VIEWS["explain without gate"]())
+
+
+@pytest.mark.parametrize("experts", [1, 2, 64])
+def test_any_number_of_experts_fits(experts: int):
+    view = explain.render(results.explain(gate=results.gate(experts)))
+    assert max(map(len, drawn(view, 80).splitlines())) <= 80
+
+
+def test_titles_are_printed_as_they_are():
+    assert results.TITLE in drawn(VIEWS["explain"]())
+    assert results.TITLE in drawn(VIEWS["similar"]())
+
+
+def test_the_demo_ends_with_the_results_table():
+    text = drawn(VIEWS["demo"]())
+    assert text.index("Gate weights by expert") < text.index("AUC [95%]")
+    assert "13 min 20 s in all" in text
+
+
+# -- bars ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "drawn_as"),
+    [(0.0, "    "), (1.0, "████"), (0.5, "██  "), (0.53125, "██▏ "), (2.0, "████"), (-1.0, "    ")],
+)
+def test_a_bar_is_filled_in_eighths(share: float, drawn_as: str):
+    assert bar(share, 4) == drawn_as
+
+
+def test_a_bar_without_unicode():
+    assert bar(0.5, 4, ascii_only=True) == "##  "

@@ -1,0 +1,222 @@
+"""The whole path on MovieLens-100K with SmolLM2-135M, through the command line, as a user walks it.
+
+Sizes are small, nothing is replaced: the data, the LM, the CRM and every file are the real ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reclora_cli.data.store import InteractionsStore
+from tests.conftest import data_folder
+
+pytestmark = pytest.mark.e2e
+
+RECLORA = Path(sys.executable).parent / "reclora"
+SMALL = [
+    *("--set", "crm.epochs=1", "--set", "crm.evaluations_per_epoch=1"),
+    *("--set", "finetune.batch_size=4", "--set", "finetune.checkpoint_every=1"),
+]
+TUNED = ["finetune", "--shots", "16", *SMALL]
+ROWS = 24
+
+
+class Path100K:
+    """A workspace in which commands run one after the other."""
+
+    prepared: dict[str, Any]
+    plain: dict[str, Any]
+    tuned: dict[str, Any]
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [str(RECLORA), *arguments, "--workspace", str(self.root), "--json"]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._env()
+        )
+
+    def run(self, *arguments: str) -> dict[str, Any]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=1200)
+        assert process.returncode == 0, f"{arguments}: exit {process.returncode}\n{err}"
+        return json.loads(out)
+
+    def fails(self, *arguments: str) -> tuple[int, str]:
+        process = self.start(*arguments)
+        _, err = process.communicate(timeout=300)
+        return process.returncode, err
+
+    @staticmethod
+    def _env() -> dict[str, str]:
+        return {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path100K:
+    """Prepared, indexed, with a CRM, a RecLoRA and a plain LoRA run."""
+    walked = Path100K(tmp_path_factory.mktemp("e2e") / "workspace")
+    files = data_folder() / "ml-100k"
+    given = ["--from", str(files)] if files.is_dir() else []
+    walked.prepared = walked.run("prepare", "ml-100k", *given)
+    walked.plain = walked.run(*TUNED, "--method", "lora")
+    walked.tuned = walked.run(*TUNED, "--experts", "4")
+    return walked
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def only(folder: Path) -> Path:
+    [found] = folder.iterdir()
+    return found
+
+
+def test_cheap_missing_stages_ran_first(path: Path100K) -> None:
+    dataset = path.root / "datasets" / "ml-100k"
+    assert (only(dataset / "index") / "manifest.json").is_file()
+    assert (only(dataset / "crm") / "manifest.json").is_file()
+
+
+def test_a_stage_repeated_is_up_to_date(path: Path100K) -> None:
+    for command in (["build-index"], ["pretrain-crm", *SMALL], [*TUNED, "--experts", "4"]):
+        again = path.run(*command)
+        assert again["up_to_date"] is True, command
+
+
+def test_every_ranked_behaviour_lies_in_its_rows_own_past(path: Path100K) -> None:
+    dataset = path.root / "datasets" / "ml-100k"
+    store = InteractionsStore(dataset / "store")
+    ranked = np.load(only(dataset / "index") / "ranked.npy", mmap_mode="r")
+    rows = np.arange(len(store))
+    start, end = store.history_bounds(rows)
+    there = ranked >= 0
+    assert ((ranked < end[:, None]) & (ranked >= start[:, None]))[there].all()
+    assert (there.sum(1) == np.minimum(end - start, ranked.shape[1])).all()
+
+
+def test_a_tuning_killed_with_kill_9_and_repeated_gives_the_same_adapter(path: Path100K) -> None:
+    folder = Path(path.tuned["artefact"])
+    straight = sha256(folder / "adapter" / "adapter.safetensors")
+    process = path.start(*TUNED, "--experts", "4", "--force")
+    checkpoints = folder / "checkpoints"
+    deadline = time.monotonic() + 300
+    while not (checkpoints / "step-00000002").is_dir():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (folder / "manifest.json").exists()
+    resumed = path.run(*TUNED, "--experts", "4")
+    assert resumed["up_to_date"] is False
+    assert sha256(folder / "adapter" / "adapter.safetensors") == straight
+    steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_all_methods_are_scored_on_the_same_rows_with_paired_differences(path: Path100K) -> None:
+    runs = [part for run in (path.tuned, path.plain) for part in ("--run", run["run"])]
+    result = path.run("evaluate", "--rows", str(ROWS), "--zero-shot", *runs)
+    assert (result["rows"], result["subset"]) == (ROWS, True)
+    assert {scored["kind"] for scored in result["models"]} == {"run", "crm", "zero-shot"}
+    assert len(result["differences"]) == 3
+    files = list(path.root.rglob("scores/test-*.parquet"))
+    assert len(files) == 4
+    row_ids = [tuple(pd.read_parquet(file)["row_id"]) for file in files]
+    assert len(set(row_ids)) == 1
+    for file in files:
+        assert pd.read_parquet(file)["probability"].between(0, 1).all()
+
+
+def test_explain_shows_weights_that_sum_to_one_and_the_rows_own_prompt(path: Path100K) -> None:
+    shown = path.run("explain", "--user", "42")
+    assert shown["run"] == path.tuned["run"]
+    assert shown["user"] == "42"
+    gate = shown["gate"]
+    for weights in (gate["row"], gate["user"], gate["average"], *gate["by_projection"]):
+        assert len(weights) == 4
+        assert sum(weights) == pytest.approx(1, abs=1e-4)
+    assert len(gate["by_layer"]) == 30
+    assert len(gate["projections"]) == 60
+    assert gate["user_rows"] == sum(shown["rows"].values())
+    assert f"***{shown['target']['title']}***" in shown["prompt"]
+    assert len(shown["behaviours"]) <= 10
+    assert 0 < shown["probability"] < 1
+
+
+def test_explain_draws_a_picture(path: Path100K, tmp_path: Path) -> None:
+    file = tmp_path / "gate.png"
+    path.run("explain", "--user", "42", "--item", "Heat (1995)", "--plot", str(file))
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert file.stat().st_size > 20_000
+
+
+def test_show_prints_the_prompt_of_a_row(path: Path100K) -> None:
+    shown = path.run("show", "--split", "test", "--rows", "0:2", "--behaviours", "5")
+    assert len(shown["rows"]) == 2
+    for row in shown["rows"]:
+        assert row["prompt"].startswith("The user is a ")
+        assert row["prompt"].endswith("You should ONLY tell me yes or no.")
+        assert row["answer"] in {"Yes.", "No."}
+        assert row["tokens"] > 50
+
+
+def test_a_dry_run_predicts_and_writes_nothing(path: Path100K) -> None:
+    before = sorted(path.root.rglob("*"))
+    planned = path.run("finetune", "--experts", "16", "--shots", "70000", "--dry-run")
+    assert planned["plan"]["rows"] == 70_000
+    assert planned["plan"]["tokens"] > 70_000 * 100
+    assert planned["trainable_parameters"] > 7_000_000
+    assert sorted(path.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["finetune", "--shots", "99999999"], 2, "training rows"),
+        (["explain", "--user", "no-such"], 2, "no-such"),
+        (["finetune", "--method", "rela"], 2, "rella"),
+        (["evaluate", "--run", "nothing"], 2, "nothing"),
+        (["finetune", "--set", "adapter.rnak=4"], 2, "rank"),
+    ],
+)
+def test_mistakes_are_told_with_their_exit_code(
+    path: Path100K, arguments: Sequence[str], code: int, words: str
+) -> None:
+    returned, told = path.fails(*arguments)
+    assert returned == code, told
+    assert words in told
+    assert "Traceback" not in told
+
+
+def test_a_second_writer_is_refused_while_one_writes(path: Path100K) -> None:
+    first = path.start("finetune", "--shots", "64", *SMALL, "--experts", "2")
+    log_deadline = time.monotonic() + 300
+    while not list(path.root.rglob("runs/reclora-k2-64-*/log.jsonl")):
+        assert first.poll() is None, first.communicate()[1]
+        assert time.monotonic() < log_deadline
+        time.sleep(0.05)
+    try:
+        code, told = path.fails("finetune", "--shots", "64", *SMALL, "--experts", "3")
+    finally:
+        first.send_signal(signal.SIGINT)
+        _, interrupted = first.communicate(timeout=60)
+    assert code == 1, told
+    assert f"process {first.pid}" in told
+    assert first.returncode == 130, interrupted

@@ -1,0 +1,189 @@
+"""Models side by side: the same rows, honest figures, paired differences, a subset that says so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from reclora_cli.errors import MissingInputError, UsageError
+from reclora_cli.metrics.compare import Comparison
+from reclora_cli.metrics.paired import delong
+from reclora_cli.stages import evaluate
+from reclora_cli.stages.contestants import Contestant, LazyScorer
+from reclora_cli.stages.evaluate import choose_rows
+from reclora_cli.stages.side_by_side import evaluate_scorers
+
+
+def contestant(store, name, skill, folder, calls=None):
+    """A model whose scores follow the label by ``skill`` and are otherwise its own noise."""
+
+    def opened(progress):
+        def ask(rows, told):
+            if calls is not None:
+                calls.append(len(rows))
+            noise = np.random.default_rng(len(name)).random(len(store))[rows]
+            return np.clip(skill * store.row_label(rows) + (1 - skill) * noise, 0.01, 0.99)
+
+        return ask
+
+    return Contestant(LazyScorer(name, f"id-{name}", opened), "run", name, folder / name)
+
+
+@pytest.fixture
+def store(tiny_world):
+    return tiny_world.store
+
+
+@pytest.fixture
+def result(tiny_world, store, tmp_path):
+    models = [
+        contestant(store, name, skill, tmp_path)
+        for name, skill in [("ours", 0.5), ("theirs", 0.2), ("noise-", 0.0)]
+    ]
+    rows = np.asarray(store.split("test"))
+    settings = tiny_world.recipe.evaluate
+    return evaluate_scorers(models, store, rows, settings, 3, tmp_path / "evaluations")
+
+
+def scores_of(store, result, name):
+    import pyarrow.parquet as pq
+
+    [model] = [model for model in result.models if model.name == name]
+    return np.asarray(pq.read_table(model.scores)["probability"])
+
+
+def test_figures_are_those_of_the_kept_scores(store, result):
+    labels = store.row_label(np.asarray(store.split("test")))
+    for model in result.models:
+        scores = scores_of(store, result, model.name)
+        assert model.all.auc.value == pytest.approx(roc_auc_score(labels, scores), abs=1e-9)
+        assert model.all.log_loss.value == pytest.approx(log_loss(labels, scores), abs=1e-9)
+        assert model.all.accuracy.value == pytest.approx(np.mean((scores >= 0.5) == labels))
+        assert model.all.base_rate == pytest.approx(labels.mean())
+        assert model.all.rows == len(labels) == result.rows
+        assert model.all.auc.low <= model.all.auc.value <= model.all.auc.high
+
+
+def test_seen_and_unseen_users_are_told_apart(store, result):
+    rows = np.asarray(store.split("test"))
+    seen = store.seen_users[store.row_user(rows)]
+    assert 0 < seen.sum() < len(rows)
+    model = result.models[0]
+    scores = scores_of(store, result, model.name)
+    assert (model.seen_users.rows, model.unseen_users.rows) == (seen.sum(), (~seen).sum())
+    for figures, of in ((model.seen_users, seen), (model.unseen_users, ~seen)):
+        expected = roc_auc_score(store.row_label(rows)[of], scores[of])
+        assert figures.auc.value == pytest.approx(expected, abs=1e-9)
+
+
+def test_differences_are_paired_and_held_against_the_first(store, result):
+    labels = store.row_label(np.asarray(store.split("test")))
+    ours, theirs = (scores_of(store, result, name) for name in ("ours", "theirs"))
+    assert [(pair.model, pair.reference) for pair in result.differences] == [
+        ("theirs", "ours"),
+        ("noise-", "ours"),
+    ]
+    pair = result.differences[0]
+    expected = roc_auc_score(labels, theirs) - roc_auc_score(labels, ours)
+    assert pair.auc.value == pytest.approx(expected, abs=1e-9)
+    assert pair.auc.p_delong == pytest.approx(delong(labels, theirs, ours).p)
+    expected = log_loss(labels, theirs) - log_loss(labels, ours)
+    assert pair.log_loss.value == pytest.approx(expected, abs=1e-9)
+    assert pair.auc.low <= pair.auc.value <= pair.auc.high
+
+
+def test_a_paired_interval_is_narrower_than_that_of_unrelated_models():
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, 800)
+    one = np.clip(0.3 * labels + 0.6 * draw.random(800), 0, 1)
+    nearly = np.clip(one + 0.01 * draw.normal(size=800), 0, 1)
+    compared = Comparison(labels, [one, nearly], resamples=300, confidence=0.95, stream=draw)
+    difference, figure = compared.auc_difference(1, 0), compared.figures(0).auc
+    assert difference.high - difference.low < 0.2 * (figure.high - figure.low)
+
+
+def test_a_model_against_its_own_scores_differs_in_nothing():
+    draw = np.random.default_rng(0)
+    labels, scores = draw.integers(0, 2, 50), draw.random(50)
+    compared = Comparison(labels, [scores, scores], resamples=20, confidence=0.9, stream=draw)
+    for found in (compared.auc_difference(1, 0), compared.log_loss_difference(1, 0)):
+        assert (found.value, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_slice_without_both_classes_has_undefined_figures_not_wrong_ones(rows):
+    compared = Comparison(
+        np.ones(rows),
+        [np.full(rows, 0.5)] * 2,
+        resamples=5,
+        confidence=0.9,
+        stream=np.random.default_rng(0),
+    )
+    figures = compared.figures(0)
+    assert (figures.auc.value, figures.auc.low, figures.auc.high) == (None, None, None)
+    assert compared.auc_difference(1, 0).value is None
+    assert (figures.log_loss.value is None) == (rows == 0)
+
+
+def test_the_result_is_plain_json_and_kept(result):
+    kept = json.loads(Path(result.artefact).read_text())
+    assert kept == json.loads(json.dumps(asdict(result)))
+    assert (kept["subset"], kept["of"], kept["seed"]) == (False, result.rows, 3)
+
+
+def test_a_second_evaluation_scores_nothing_and_agrees(tiny_world, store, tmp_path):
+    calls: list[int] = []
+    rows = np.asarray(store.split("test"))
+    models = [contestant(store, "a", 0.3, tmp_path, calls)]
+    settings = tiny_world.recipe.evaluate
+    first, second = (evaluate_scorers(models, store, rows, settings, 0, tmp_path) for _ in range(2))
+    assert sum(calls) == len(rows)
+    assert (first.up_to_date, second.up_to_date) == (False, True)
+    assert second.models[0].all == first.models[0].all
+
+
+def test_an_unknown_reference_names_the_models(tiny_world, store, tmp_path):
+    models = [contestant(store, "ours", 0.3, tmp_path)]
+    with pytest.raises(UsageError, match="'our' is not evaluated") as raised:
+        evaluate_scorers(
+            models, store, rows, tiny_world.recipe.evaluate, 0, tmp_path, reference="our"
+        )
+    assert "ours" in raised.value.hint
+
+
+def settings_of(tiny_world, rows):
+    return tiny_world.recipe.evaluate.model_copy(update={"rows": rows})
+
+
+def test_a_subset_is_seeded_nested_and_ascending(tiny_world, store):
+    five, nine = (choose_rows(store, settings_of(tiny_world, n), 1) for n in (5, 9))
+    assert set(five) < set(nine) < set(store.split("test"))
+    assert np.array_equal(nine, np.sort(nine))
+    assert not np.array_equal(choose_rows(store, settings_of(tiny_world, 9), 2), nine)
+
+
+def test_no_rows_asked_for_means_every_row(tiny_world, store):
+    assert np.array_equal(choose_rows(store, settings_of(tiny_world, 0), 1), store.split("test"))
+
+
+def test_more_rows_than_the_split_has_is_an_error(tiny_world, store):
+    with pytest.raises(UsageError, match="rows asked for, and test has"):
+        choose_rows(store, settings_of(tiny_world, 10_000), 1)
+
+
+def test_a_subset_says_so(tiny_world, store, tmp_path):
+    settings = settings_of(tiny_world, 9)
+    rows = choose_rows(store, settings, 0)
+    models = [contestant(store, "ours", 0.3, tmp_path)]
+    found = evaluate_scorers(models, store, rows, settings, 0, tmp_path)
+    assert (found.subset, found.rows, found.of) == (True, 9, len(store.split("test")))
+
+
+def test_with_nothing_to_evaluate_the_next_commands_are_named(tiny_world):
+    with pytest.raises(MissingInputError, match="reclora finetune"):
+        evaluate.run(tiny_world.recipe, tiny_world.workspace)

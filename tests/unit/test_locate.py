@@ -1,0 +1,84 @@
+"""Folder names: what shares an artefact finds the same one, what does not finds another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reclora_cli import recipe as recipes
+from reclora_cli.errors import MissingInputError
+from reclora_cli.pipeline import graph
+from reclora_cli.stages import locate
+from reclora_cli.workspace import Workspace
+
+
+def load(method: str = "reclora", *overrides: str) -> recipes.Recipe:
+    return recipes.load("ml-100k", method=method, overrides=overrides)
+
+
+def test_shots_and_experts_change_the_run_and_share_index_and_crm(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path)
+    one, other = load(), load("reclora", "adapter.experts=4", "finetune.shots=64")
+    assert locate.run(one, ws) != locate.run(other, ws)
+    assert locate.crm(one, ws) == locate.crm(other, ws)
+    assert locate.index(one, ws) == locate.index(other, ws)
+
+
+def test_a_crm_of_recent_behaviours_does_not_depend_on_the_index(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path)
+    one, other = load("reclora", "crm.model=din"), load("reclora", "crm.model=din", "retriever.pca=64")
+    assert locate.crm(one, ws) == locate.crm(other, ws)
+    assert locate.index(one, ws) != locate.index(other, ws)
+    with_sim = [load("reclora", "retriever.pca=64"), load("reclora")]
+    assert locate.crm(with_sim[0], ws) != locate.crm(with_sim[1], ws)
+
+
+def test_what_is_evaluated_does_not_change_the_run(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path)
+    assert locate.run(load(), ws) == locate.run(load("reclora", "evaluate.rows=10"), ws)
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "name"),
+    [
+        ("reclora", (), "reclora-k16"),
+        ("reclora", ("adapter.mixing=weights",), "reclora-weights-k16"),
+        ("rella", (), "rella"),
+        ("tallrec", (), "tallrec"),
+        ("lora", (), "lora"),
+        ("lora", ("adapter.rank=128", "adapter.alpha=256"), "lora-r128"),
+        ("zero-shot", (), "zero-shot"),
+    ],
+)
+def test_methods_are_named_as_in_the_literature(
+    method: str, overrides: tuple[str, ...], name: str
+) -> None:
+    assert locate.method_name(load(method, *overrides)) == name
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "needed"),
+    [
+        ("reclora", (), ["prepare", "build-index", "pretrain-crm"]),
+        ("reclora", ("adapter.experts=1",), ["prepare", "build-index"]),
+        ("reclora", ("crm.model=din", "prompt.behaviours=recent"), ["prepare", "pretrain-crm"]),
+        ("tallrec", (), ["prepare"]),
+        ("rella", (), ["prepare", "build-index"]),
+    ],
+)
+def test_a_tuning_needs_only_what_it_reads(
+    method: str, overrides: tuple[str, ...], needed: list[str]
+) -> None:
+    assert graph.needs("finetune", load(method, *overrides)) == needed
+
+
+def test_without_deps_a_missing_stage_is_an_error_that_names_its_command(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="it has not run") as caught:
+        graph.ensure("build-index", load(), Workspace(tmp_path), no_deps=True)
+    assert caught.value.hint == "Run `reclora prepare ml-100k` first."
+
+
+def test_model_names_become_folder_names() -> None:
+    assert locate.slug("HuggingFaceTB/SmolLM2-135M-Instruct") == "smollm2-135m-instruct"
+    assert locate.slug("/models/My Model.gguf") == "my-model.gguf"

@@ -1,0 +1,141 @@
+"""The gate: Eq. 13-14 for all projections at once, against one projection at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.lora.gate import Gate, GateSettings
+
+NAMES = ["a.q_proj", "a.v_proj", "b.q_proj"]
+EXPERTS, WIDTH, HIDDEN = 4, 6, 5
+
+
+def make(**settings: object) -> Gate:
+    gate = Gate(GateSettings(WIDTH, hidden=HIDDEN, **settings), NAMES, EXPERTS, seed=3)  # type: ignore[arg-type]
+    stream = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for norm in (gate.norm_weight, gate.norm_bias):
+            norm += torch.randn(norm.shape, generator=stream)
+    return gate.eval()
+
+
+def naive(gate: Gate, index: int, representation: Tensor) -> Tensor:
+    """One projection's weights, written with torch's own layers."""
+    settings = gate.settings
+    inner, outer = nn.Linear(WIDTH, HIDDEN), nn.Linear(HIDDEN, EXPERTS)
+    norm = nn.LayerNorm(HIDDEN if settings.norm == "after" else WIDTH)
+    for layer, weight, bias in (
+        (inner, gate.inner_weight, gate.inner_bias),
+        (outer, gate.outer_weight, gate.outer_bias),
+        (norm, gate.norm_weight, gate.norm_bias),
+    ):
+        layer.weight.data, layer.bias.data = weight[index].data, bias[index].data
+    if settings.norm == "after":
+        hidden = torch.relu(norm(inner(representation)))
+    else:
+        hidden = torch.relu(inner(norm(representation)))
+    return torch.softmax(outer(hidden) / settings.temperature, dim=-1)
+
+
+@pytest.mark.parametrize("norm", ["after", "before"])
+@pytest.mark.parametrize("temperature", [1.0, 5.0])
+def test_all_projections_at_once_equal_one_at_a_time(norm: str, temperature: float) -> None:
+    gate, representation = make(norm=norm, temperature=temperature), torch.randn(7, WIDTH)
+    expected = torch.stack([naive(gate, index, representation) for index in range(len(NAMES))])
+    torch.testing.assert_close(gate(representation), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["after", "before"])
+def test_a_shared_gate_gives_every_projection_the_same_weights_uncopied(norm: str) -> None:
+    gate, representation = make(norm=norm, scope="shared"), torch.randn(7, WIDTH)
+    weights = gate(representation)
+    assert weights.shape == (len(NAMES), 7, EXPERTS)
+    assert weights.stride(0) == 0
+    torch.testing.assert_close(weights[2], naive(gate, 0, representation), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_are_a_distribution_over_the_experts() -> None:
+    weights = make()(torch.randn(7, WIDTH))
+    assert (weights > 0).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones(len(NAMES), 7))
+
+
+def test_a_higher_temperature_is_closer_to_uniform() -> None:
+    representation = torch.randn(7, WIDTH)
+    cold, hot = make(temperature=0.5)(representation), make(temperature=50.0)(representation)
+    assert hot.amax() < cold.amax()
+    assert (hot - 1 / EXPERTS).abs().max() < 0.1
+
+
+def test_it_computes_in_fp32_under_autocast_and_for_half_precision_input() -> None:
+    gate, representation = make(), torch.randn(7, WIDTH).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        weights = gate(representation)
+    assert weights.dtype == torch.float32
+    assert torch.equal(weights, gate(representation.float()))
+
+
+def test_dropout_acts_in_training_only() -> None:
+    gate, representation = make(dropout=0.5), torch.randn(7, WIDTH)
+    assert torch.equal(gate(representation), gate(representation))
+    gate.train()
+    assert not torch.equal(gate(representation), gate(representation))
+
+
+def test_each_projection_starts_from_weights_of_its_own() -> None:
+    gate = Gate(GateSettings(WIDTH), NAMES, EXPERTS)
+    for parameter in (gate.inner_weight, gate.inner_bias, gate.outer_weight, gate.outer_bias):
+        assert not torch.equal(parameter[0], parameter[1])
+
+
+def test_a_further_projection_leaves_the_others_start_as_it_was() -> None:
+    few = Gate(GateSettings(WIDTH), NAMES[1:], EXPERTS, seed=5)
+    more = Gate(GateSettings(WIDTH), NAMES, EXPERTS, seed=5)
+    for name, parameter in few.named_parameters():
+        assert torch.equal(parameter, more.get_parameter(name)[1:])
+
+
+def test_the_seed_decides_the_start() -> None:
+    one, same, other = (Gate(GateSettings(WIDTH), NAMES, EXPERTS, seed=s) for s in (1, 1, 2))
+    assert torch.equal(one.inner_weight, same.inner_weight)
+    assert not torch.equal(one.inner_weight, other.inner_weight)
+
+
+def test_making_one_leaves_torchs_own_random_stream_alone() -> None:
+    state = torch.get_rng_state()
+    Gate(GateSettings(WIDTH), NAMES, EXPERTS)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("scope", ["projection", "shared"])
+def test_every_parameter_gets_a_gradient(scope: str) -> None:
+    gate = make(scope=scope)
+    (gate(torch.randn(7, WIDTH)) ** 2).sum().backward()
+    for name, parameter in gate.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_representation_of_another_width_is_an_error_that_names_both() -> None:
+    with pytest.raises(RecloraError, match=r"\(batch, 6\), got \(7, 8\)"):
+        make()(torch.randn(7, 8))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("input_width", 0),
+        ("hidden", 0),
+        ("dropout", 1.0),
+        ("temperature", 0.0),
+        ("temperature", float("nan")),
+        ("norm", "between"),
+        ("scope", "layer"),
+    ],
+)
+def test_a_setting_out_of_range_is_an_error(key: str, value: object) -> None:
+    with pytest.raises(UsageError):
+        GateSettings(**({"input_width": WIDTH} | {key: value}))  # type: ignore[arg-type]

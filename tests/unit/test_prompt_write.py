@@ -1,0 +1,96 @@
+"""Prompts and item texts of a store equal those written row by row from its tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.world import TinyWorld
+
+from reclora_cli import recipe
+from reclora_cli.data.histories import recent
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import UsageError
+from reclora_cli.prompt.movies import MOVIES_WITH_PROFILE
+from reclora_cli.prompt.write import PromptWriter
+from reclora_cli.stages import prepare
+from reclora_cli.workspace import Workspace
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def store(tiny_world: TinyWorld) -> InteractionsStore:
+    return tiny_world.store
+
+
+def _naive(store: InteractionsStore, user: int, item: int, positions: np.ndarray) -> str:
+    profile = store.users.iloc[user].to_dict()
+    behaviours = []
+    for position in positions:
+        if position >= 0:
+            stars = store.header.rating_values[store.rating[position]]
+            behaviours.append((store.items["title"].iloc[store.item[position]], stars))
+    return MOVIES_WITH_PROFILE.render(profile, behaviours, store.items["title"].iloc[item])
+
+
+def test_each_prompt_is_the_template_over_the_rows_own_tables(store: InteractionsStore):
+    rows = np.arange(len(store))
+    positions = recent(store, rows, 5)
+    found = PromptWriter(store, MOVIES_WITH_PROFILE).text(
+        store.row_user(rows), store.row_item(rows), positions
+    )
+    expected = [
+        _naive(store, store.row_user(row), store.row_item(row), positions[row]) for row in rows
+    ]
+    assert found == expected
+
+
+def test_padding_is_not_written(store: InteractionsStore):
+    start = int(store.user_start[3])
+    positions = np.array([[start, start + 1, -1, -1], [-1, -1, -1, -1]])
+    two, none = PromptWriter(store, MOVIES_WITH_PROFILE).text(
+        np.array([3, 3]), np.array([0, 0]), positions
+    )
+    assert two.split("\n")[2].count("star") == 2
+    assert none.split("\n")[2] == "[]"
+
+
+def test_item_texts_stand_in_dense_id_order(store: InteractionsStore):
+    texts = PromptWriter(store, MOVIES_WITH_PROFILE).item_texts()
+    assert len(texts) == store.header.items
+    last = store.items.iloc[-1]
+    assert texts[-1] == (
+        f"Here is a movie. Its title is {last.title}. The movie's genre is {last.genre}."
+    )
+
+
+def test_a_store_without_a_profile_column_is_an_error_that_names_it(store: InteractionsStore):
+    poor = InteractionsStore(store.folder)
+    poor.users = store.users.drop(columns=["job", "age"])
+    with pytest.raises(UsageError, match="users of ml-1m have no job, age"):
+        PromptWriter(poor, MOVIES_WITH_PROFILE)
+
+
+def test_a_real_prompt_of_ml_1m_is_the_one_put_together_by_hand(real_data: Path, tmp_path: Path):
+    golden = json.loads((GOLDEN / "prompt_ml_1m.json").read_text(encoding="utf-8"))
+    workspace = Workspace(tmp_path)
+    prepare.run(recipe.load("ml-1m"), workspace, given=real_data / "ml-1m")
+    store = InteractionsStore(workspace.store("ml-1m").path)
+    [user] = np.flatnonzero(store.users["user_id"] == golden["user_id"])
+    shown = golden["behaviours"]
+    positions = np.arange(shown) + store.user_start[user]
+    target = store.item[positions[-1] + 1]
+    [prompt] = PromptWriter(store, MOVIES_WITH_PROFILE).text(
+        np.array([user]), np.array([target]), positions[None]
+    )
+    assert hashlib.sha256(prompt.encode()).hexdigest() == golden["sha256"]
+
+
+def test_templates_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        MOVIES_WITH_PROFILE.noun = "book"  # type: ignore[misc]
