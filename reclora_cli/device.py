@@ -22,8 +22,14 @@ def pick(name: str = "auto") -> torch.device:
     import torch
 
     if name not in NAMES:
-        raise UsageError(f"unknown device {name!r}", where="--device", hint=did_you_mean(name, NAMES))
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        raise UsageError(
+            f"unknown device {name!r}", where="--device", hint=did_you_mean(name, NAMES)
+        )
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
     if not present[name]:

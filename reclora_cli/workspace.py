@@ -170,7 +170,7 @@ class Workspace:
     def run(self, dataset: str, name: str) -> Artefact:
         return Artefact(self.dataset(dataset) / "runs" / name)
 
-    def list(self, dataset: str, kind: str) -> list[Artefact]:
+    def artefacts(self, dataset: str, kind: str) -> list[Artefact]:
         """Artefacts of a kind (``index``, ``crm``, ``runs``), oldest first; unfinished ones too."""
         folder = self.dataset(dataset) / kind
         found = [Artefact(path) for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []

@@ -44,7 +44,9 @@ _TEXT = (
 )
 
 
-def tiny_tokenizer(chat_template: str | None = CHATML_WITH_DEFAULT_SYSTEM) -> PreTrainedTokenizerFast:
+def tiny_tokenizer(
+    chat_template: str | None = CHATML_WITH_DEFAULT_SYSTEM,
+) -> PreTrainedTokenizerFast:
     """A byte-level BPE over ``_TEXT``, with the special tokens of ChatML."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

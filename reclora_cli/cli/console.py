@@ -101,6 +101,10 @@ class Console:
         else:
             self.out.print(view)
 
+    def line(self, text: str) -> None:
+        """Print one plain line of data."""
+        self.out.print(Text(text), soft_wrap=True)
+
     def object(self, content: Any) -> None:
         """Print ``content`` as one JSON object; what JSON has no number for is ``null``."""
         ascii_only = not self.out.encoding.startswith("utf")
@@ -114,6 +118,11 @@ class Console:
         """A line about what is going on; silent with ``--quiet``."""
         if not self.quiet:
             self._tell(Text(message, style="say"))
+
+    def next(self, command: str) -> None:
+        """Name the command that goes on from here; not in ``--json``, where nobody reads it."""
+        if not (self.quiet or self.json):
+            self._tell(Text.assemble(("Next: ", "say"), (command, "strong")))
 
     def warn(self, message: str) -> None:
         """A line the user should act on or know; printed even with ``--quiet``."""

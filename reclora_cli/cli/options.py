@@ -139,9 +139,7 @@ class RunningOptions:
     ] = False
     yes: Annotated[
         bool,
-        typer.Option(
-            "--yes", "-y", help="Take the default of every question.", rich_help_panel=_RUNNING
-        ),
+        typer.Option("--yes", "-y", help="Answer yes to every question.", rich_help_panel=_RUNNING),
     ] = False
 
 

@@ -54,7 +54,7 @@ def look(workspace: Workspace) -> Overview:
     for dataset in datasets:
         holdings.append(_holding("dataset", dataset, workspace.store(dataset)))
         for folder, kind in _KINDS.items():
-            found = workspace.list(dataset, folder)
+            found = workspace.artefacts(dataset, folder)
             holdings += [_holding(kind, dataset, artefact) for artefact in found]
     current = datasets[-1] if datasets else None
     return Overview(str(workspace.root), holdings, _next(holdings, current))

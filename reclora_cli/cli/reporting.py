@@ -104,27 +104,38 @@ class BarProgress:
 
 
 class _LineTask:
+    """Tells rate and time left from the first advance on: a resumed task begins with a leap."""
+
     def __init__(self, console: Console, title: str, total: int | None, unit: str) -> None:
         self._console = console
         self._title = title
         self._total = total
         self._unit = unit
-        self._started = self._told = time.perf_counter()
+        self._told = time.perf_counter()
+        self._first: tuple[float, int] | None = None
         self.done = 0
 
     def advance(self, amount: int = 1, **figures: float | int | str) -> None:
         self.done += amount
         now = time.perf_counter()
+        if self._first is None:
+            self._first = (now, self.done)
         if now - self._told >= LINE_EVERY:
             self._told = now
-            self._console.say(self._line(now - self._started, figures))
+            self._console.say(self._line(self._speed(now), figures))
 
-    def _line(self, seconds: float, figures: dict[str, float | int | str]) -> str:
-        speed = self.done / seconds
+    def _speed(self, now: float) -> float:
+        assert self._first is not None
+        since, before = self._first
+        return (self.done - before) / (now - since) if now > since else 0.0
+
+    def _line(self, speed: float, figures: dict[str, float | int | str]) -> str:
         total = f"/{count(self._total)}" if self._total is not None else ""
-        parts = [f"{count(self.done)}{total} {self._unit}".rstrip(), rate(speed, self._unit)]
-        if self._total is not None and speed > 0:
-            parts.append(f"{duration((self._total - self.done) / speed)} left")
+        parts = [f"{count(self.done)}{total} {self._unit}".rstrip()]
+        if speed > 0:
+            parts.append(rate(speed, self._unit))
+            if self._total is not None:
+                parts.append(f"{duration((self._total - self.done) / speed)} left")
         if figures:
             parts.append(_figures(figures))
         return f"{self._title}: {', '.join(parts)}"

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 def session(output: OutputOptions, place: PlaceOptions) -> Iterator[Session]:
     """Open the workspace and run a command's body; errors are rendered on the way out."""
     console = Console(**asdict(output))
-    _hush_libraries(console)
-    with explained(console):
+    with _hushed_libraries(console), explained(console):
         from reclora_cli.workspace import Workspace
 
         yield Session(console, Workspace.find(place.workspace))
@@ -161,12 +160,22 @@ def existing(path: Path | None) -> Path | None:
     return path.expanduser() if path else None
 
 
-def _hush_libraries(console: Console) -> None:
+@contextmanager
+def _hushed_libraries(console: Console) -> Iterator[None]:
+    """Keep what libraries log and warn of from the screen, unless ``--verbose`` asks for it."""
     # Read when the libraries are imported, which happens later, inside the stages.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if console.verbose:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        yield
         return
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    warnings.simplefilter("ignore")
+    below = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(below)

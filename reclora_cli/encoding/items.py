@@ -46,7 +46,10 @@ def encode_items(
     shared = _shared_start(rows) if lm.causal else 0
     vectors = np.empty((len(rows), lm.width), dtype=np.float32)
     lengths = np.array([len(row) for row in rows])
-    with torch.inference_mode(), progress.task("encode items", total=len(rows), unit="items") as task:
+    with (
+        torch.inference_mode(),
+        progress.task("encode items", total=len(rows), unit="items") as task,
+    ):
         start = _Start(lm, rows[0][:shared]) if shared else None
         for chosen in micro_batches(lengths - shared, max_tokens):
             batch = [rows[at] for at in chosen]
@@ -112,5 +115,6 @@ def _shared_start(rows: list[list[int]]) -> int:
     shortest = min(len(row) for row in rows) - 1
     first = rows[0]
     return next(
-        (at for at in range(shortest) if any(row[at] != first[at] for row in rows)), max(shortest, 0)
+        (at for at in range(shortest) if any(row[at] != first[at] for row in rows)),
+        max(shortest, 0),
     )

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PROBE = "You should ONLY tell me yes or no."
-_OTHERS = (("Yes.", "No."), ("yes", "no"), ("True", "False"), ("good", "bad"), ("A", "B"), ("1", "0"))
+_OTHERS = (
+    ("Yes.", "No."),
+    ("yes", "no"),
+    ("True", "False"),
+    ("good", "bad"),
+    ("A", "B"),
+    ("1", "0"),
+)
 _PUNCTUATION = ".!?,;: "
 
 
@@ -35,13 +42,17 @@ class Answers:
 
     @classmethod
     def of(
-        cls, tokenizer: PreTrainedTokenizerBase, framing: Framing, yes: str = "Yes.", no: str = "No."
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        framing: Framing,
+        yes: str = "Yes.",
+        no: str = "No.",
     ) -> Answers:
         """The answers' tokens in the place where the framing puts them.
 
         Raises:
-            UsageError: an answer's first word is not a single token there, or both are the same; names
-                answers that would do.
+            UsageError: an answer's first word is not a single token there, or both are the same.
+                Answers that would do are named.
         """
         yes_ids, no_ids = _answer_ids(framing, yes), _answer_ids(framing, no)
         problem = _problem(tokenizer, (yes, yes_ids), (no, no_ids))
@@ -92,9 +103,7 @@ def _others(tokenizer: PreTrainedTokenizerBase, framing: Framing) -> str:
     fitting = [
         f"{yes} / {no}"
         for yes, no in _OTHERS
-        if not _problem(
-            tokenizer, (yes, _answer_ids(framing, yes)), (no, _answer_ids(framing, no))
-        )
+        if not _problem(tokenizer, (yes, _answer_ids(framing, yes)), (no, _answer_ids(framing, no)))
     ]
     if not fitting:
         return "Choose two words that are single tokens, with --set lm.yes=... --set lm.no=..."

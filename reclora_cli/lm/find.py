@@ -40,7 +40,7 @@ def find(name: str, progress: Progress = SILENT) -> LmPlace:
 
     Raises:
         UsageError: the name is none of these.
-        MissingInputError: a hub model that is not here cannot be fetched.
+        MissingInputError: there is no such file or folder, or a hub model cannot be fetched.
         RecloraError: the folder or file is not a whole model with a tokenizer.
     """
     if name in PACKAGED_LMS:
@@ -51,13 +51,16 @@ def find(name: str, progress: Progress = SILENT) -> LmPlace:
         return _from_file(name, path, progress)
     if path.is_dir():
         return LmPlace(name, path, _identity(path))
+    if _is_path(name):
+        raise MissingInputError("no such file or folder", where=name)
     if _is_hub_id(name):
         from reclora_cli.lm.hub import snapshot
 
         folder = snapshot(name, progress)
         return LmPlace(name, folder, f"{name}@{folder.name[:12]}")
     raise UsageError(
-        f"unknown LM {name!r}: not a packaged name, a model folder, a .gguf file or a hub id (owner/name)",
+        f"unknown LM {name!r}: "
+        "not a packaged name, a model folder, a .gguf file or a hub id (owner/name)",
         where="--llm",
         hint=did_you_mean(name, PACKAGED_LMS),
     )
@@ -127,9 +130,13 @@ def _from_file(name: str, path: Path, progress: Progress) -> LmPlace:
     return LmPlace(name, folder, folder.name)
 
 
+def _is_path(name: str) -> bool:
+    return name.startswith(("/", "./", "../", "~")) or name.endswith(".gguf") or name.count("/") > 1
+
+
 def _is_hub_id(name: str) -> bool:
     parts = name.split("/")
-    return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
+    return len(parts) == 2 and all(parts)
 
 
 def _identity(folder: Path) -> str:
@@ -138,7 +145,8 @@ def _identity(folder: Path) -> str:
     A whole hash of a 14 GB model would cost half a minute at every command. Sixty-four samples
     reach every layer of most models, so a further tuned copy is told apart.
     """
-    digest = hashlib.sha256(json.dumps(config_of(folder), sort_keys=True).encode())
+    config = config_of(folder)
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name in (*_TOKENIZER_FILES, "tokenizer_config.json", "chat_template.jinja"):
         if (folder / name).is_file():
             digest.update((folder / name).read_bytes())
@@ -149,4 +157,4 @@ def _identity(folder: Path) -> str:
             for at in range(_SAMPLES):
                 content.seek(size * at // _SAMPLES)
                 digest.update(content.read(_SAMPLE_BYTES))
-    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
+    return f"{config.get('model_type', 'model')}@{digest.hexdigest()[:12]}"

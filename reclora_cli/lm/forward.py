@@ -6,6 +6,7 @@ Shapes: B samples, T tokens, A positions asked for, V vocabulary.
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ def answer_logits(model: nn.Module, ids_BT: Tensor, at_BA: Tensor) -> Tensor:
     Samples are padded on the right and no attention mask is passed: in a causal model a token never
     sees what stands behind it, so padding cannot change what is asked for. The model's own forward
     does the work, with its soft-capping or logit scale if it has one. It is told to project the
-    positions that any sample of the batch asks for; batches of like length share nearly all of them.
+    positions that any sample of the batch asks for; samples of like length share nearly all.
 
     Args:
         model: a causal LM, bare, wrapped by ``attach``, or a PEFT model.
@@ -33,5 +34,5 @@ def answer_logits(model: nn.Module, ids_BT: Tensor, at_BA: Tensor) -> Tensor:
 
 
 def _parameters(model: nn.Module) -> frozenset[str]:
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
     return frozenset(inspect.signature(inner.forward).parameters)

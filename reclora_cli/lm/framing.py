@@ -8,7 +8,7 @@ template does is found by rendering small conversations with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from reclora_cli.errors import RecloraError
@@ -33,7 +33,7 @@ class Framing:
         system: text of a system message that the template insists on; empty when there is none.
     """
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase = field(repr=False)
     before: str
     after: str
     answer_prefix: str

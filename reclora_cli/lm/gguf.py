@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import redirect_stderr
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -28,7 +29,9 @@ def converted(file: Path, progress: Progress) -> Path:
     Raises:
         RecloraError: the file is not a GGUF that transformers can read.
     """
-    folder = cache_folder() / "lm" / f"{file.stem}-{hash_file(file)[:12]}"
+    state = file.stat()
+    content = _content_hash(file.resolve(), state.st_size, state.st_mtime_ns)
+    folder = cache_folder() / "lm" / f"{file.stem}-{content[:12]}"
     if folder.is_dir():
         return folder
     with explain_os_errors(folder):
@@ -39,6 +42,12 @@ def converted(file: Path, progress: Progress) -> Path:
                 with atomic_folder(folder) as temporary:
                     convert(file, temporary)
     return folder
+
+
+@lru_cache(maxsize=8)
+def _content_hash(file: Path, _size: int, _modified: int) -> str:
+    """SHA-256 of a file; read once as long as its size and time stay the same."""
+    return hash_file(file)
 
 
 def convert(file: Path, folder: Path) -> None:
@@ -80,7 +89,7 @@ def _read(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise RecloraError(
             f"cannot be read as a GGUF model ({type(error).__name__}: {error})",
             where=str(file),
-            hint="Check that the file is whole and that its architecture is one transformers knows.",
+            hint="Check that the file is whole, and that transformers knows its architecture.",
         ) from error
     return model, tokenizer
 

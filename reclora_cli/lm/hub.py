@@ -84,7 +84,9 @@ def _require_network(hub_id: str) -> None:
     hint = "Name a model folder, a .gguf file or a packaged model (smollm2-135m) with --llm."
     if is_offline_mode():
         raise MissingInputError(
-            "the model is not in the local hub cache, and HF_HUB_OFFLINE is set", where=hub_id, hint=hint
+            "the model is not in the local hub cache, and HF_HUB_OFFLINE is set",
+            where=hub_id,
+            hint=hint,
         )
     if not reachable():
         host, port = _hub_address()
@@ -111,7 +113,9 @@ def _download(hub_id: str) -> Path:
         ) from None
     except RepositoryNotFoundError:
         raise MissingInputError(
-            "the hub has no such model, or it is private", where=hub_id, hint="Private ones need HF_TOKEN."
+            "the hub has no such model, or it is private",
+            where=hub_id,
+            hint="Private ones need HF_TOKEN.",
         ) from None
     except (HfHubHTTPError, OSError) as error:
         raise RecloraError(

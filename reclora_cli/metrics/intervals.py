@@ -50,7 +50,7 @@ class ResampledAuc:
         pairs = likes.sum() * up_to[-1] if len(up_to) else 0.0
         if pairs == 0:
             return float("nan")
-        return float((likes @ up_to - 0.5 * (likes @ dislikes)) / pairs)
+        return (_dot(likes, up_to) - 0.5 * _dot(likes, dislikes)) / float(pairs)
 
 
 class ResampledMean:
@@ -60,7 +60,7 @@ class ResampledMean:
         self._values = np.asarray(values, dtype=np.float64)
 
     def __call__(self, counts: Floats) -> float:
-        return float(counts @ self._values / counts.sum()) if len(counts) else float("nan")
+        return _dot(counts, self._values) / float(counts.sum()) if len(counts) else float("nan")
 
 
 def bootstrap(
@@ -92,3 +92,8 @@ def interval(samples: Floats, confidence: float) -> tuple[float, float] | None:
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, (tail, 1 - tail))
     return float(low), float(high)
+
+
+def _dot(one: Floats, other: Floats) -> float:
+    """Inner product without BLAS: its threads cost more than they save, most of all when busy."""
+    return float(np.einsum("n,n->", one, other))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from reclora_cli import recipe as recipes
 from reclora_cli.pipeline import graph
 from reclora_cli.progress import SILENT, Progress
@@ -56,8 +58,10 @@ def run(
     recipe = tuned["reclora"]
     for stage in ("prepare", "build-index", "pretrain-crm"):
         lap = Stopwatch()
-        options = {} if stage == "prepare" else {"device": device}
-        graph.run(stage, recipe, workspace, progress, **options)
+        if stage == "prepare":
+            graph.run(stage, recipe, workspace, progress)
+        else:
+            graph.run(stage, recipe, workspace, progress, device=device)
         spent[stage] = lap.seconds
     names = []
     for method, of_method in tuned.items():
@@ -99,5 +103,5 @@ def _last_user(recipe: recipes.Recipe, workspace: Workspace) -> str:
     from reclora_cli.stages import locate
 
     store = InteractionsStore(locate.store(recipe, workspace).path)
-    user = int(store.row_user(store.split("test")[-1:])[0])
+    user = int(store.row_user(np.array(store.split("test")[-1:]))[0])
     return str(store.users[schema.USER].iloc[user])

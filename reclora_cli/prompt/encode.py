@@ -63,21 +63,20 @@ class EncodedPrompts:
         Raises:
             RecloraError: a prompt is too long even without behaviours.
         """
-        blocks: list[list[int]] = []
-        shortened = 0
+        blocks = [cls.from_lists([])]
         with progress.task("tokenise prompts", total=len(users), unit="prompts") as task:
             for start in range(0, len(users), _BLOCK):
                 part = slice(start, start + _BLOCK)
                 encoded = framing.encode(writer.text(users[part], items[part], positions[part]))
-                for at in (at for at, ids in enumerate(encoded) if len(ids) > limit):
+                too_long = [at for at, ids in enumerate(encoded) if len(ids) > limit]
+                for at in too_long:
                     row = slice(start + at, start + at + 1)
                     encoded[at] = _shortened(
                         writer, framing, users[row], items[row], positions[row], limit
                     )
-                    shortened += 1
-                blocks += encoded
+                blocks.append(cls.from_lists(encoded, len(too_long)))
                 task.advance(len(encoded))
-        return cls.from_lists(blocks, shortened)
+        return cls.concatenate(blocks)
 
     @classmethod
     def from_lists(cls, rows: Sequence[Sequence[int]], shortened: int = 0) -> EncodedPrompts:

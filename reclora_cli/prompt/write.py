@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from reclora_cli.data import schema
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError
 from reclora_cli.prompt.template import PromptTemplate
@@ -52,16 +55,22 @@ class PromptWriter:
         counts = (positions >= 0).sum(axis=1).tolist()
         rated, profiles, titles = self._rated, self._profiles, self._titles
         return [
-            self.template.question(profiles[user], [rated[code] for code in row[:count]], titles[item])
+            self.template.question(
+                profiles[user], [rated[code] for code in row[:count]], titles[item]
+            )
             for user, item, row, count in zip(
-                np.asarray(users).tolist(), np.asarray(items).tolist(), codes.tolist(), counts, strict=True
+                np.asarray(users).tolist(),
+                np.asarray(items).tolist(),
+                codes.tolist(),
+                counts,
+                strict=True,
             )
         ]
 
     def item_texts(self) -> list[str]:
         """The text of every item for its embedding, in dense id order."""
-        table = self._store.items[list(self.template.item_fields)]
-        return [self.template.item_text(fields) for fields in table.to_dict("records")]
+        records = _records(self._store.items, self.template.item_fields)
+        return [self.template.item_text(fields) for fields in records]
 
     @property
     def _ratings(self) -> int:
@@ -69,13 +78,19 @@ class PromptWriter:
 
     @cached_property
     def _titles(self) -> list[str]:
-        return [str(title) for title in self._store.items["title"]]
+        return self._store.items[schema.TITLE].astype(str).tolist()
 
     @cached_property
     def _profiles(self) -> list[dict[str, str]]:
-        return self._store.users[list(self.template.profile_fields)].astype(str).to_dict("records")
+        return _records(self._store.users, self.template.profile_fields)
 
     @cached_property
     def _rated(self) -> list[str]:
         values = self._store.header.rating_values
         return [self.template.rated(title, stars) for title in self._titles for stars in values]
+
+
+def _records(table: pd.DataFrame, fields: Sequence[str]) -> list[dict[str, str]]:
+    """Each row's fields as text."""
+    columns = [table[name].astype(str) for name in fields]
+    return [dict(zip(fields, values, strict=True)) for values in zip(*columns, strict=True)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from reclora_cli.data import histories
 from reclora_cli.data.store import InteractionsStore
+from reclora_cli.retrieval.ranked import rank_questions
 
 Positions = NDArray[np.int64]
 
@@ -78,17 +79,8 @@ class Questions:
         """
         if self.rows is not None:
             return histories.in_time_order(ranked[self.rows], k)
-        return histories.in_time_order(rank_questions(self, store, vectors, k), k)
+        found = rank_questions(
+            vectors, store.item, store.user_start, self.users, self.items, self.ends, k
+        )
+        return histories.in_time_order(found, k)
 
-
-def rank_questions(
-    questions: Questions, store: InteractionsStore, vectors: NDArray[np.float32], k: int
-) -> Positions:
-    """Top ``k`` of each question's own past by cosine; ties: the later behaviour first."""
-    found = np.full((len(questions), k), histories.NO_POSITION, dtype=np.int64)
-    for i, (user, item, end) in enumerate(zip(questions.users, questions.items, questions.ends, strict=True)):
-        past = np.arange(int(store.user_start[user]), int(end))
-        similarity = vectors[store.item[past]] @ vectors[item]
-        best = past[np.lexsort((-past, -similarity))][:k]
-        found[i, : len(best)] = best
-    return found

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from reclora_cli import catalog
 from reclora_cli import device as devices
+from reclora_cli.data.audit import audit
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.encoding.items import encode_items
 from reclora_cli.lm.find import find
@@ -161,6 +162,8 @@ class _Work:
         CatalogueIndex.build(reduced).save(folder / CATALOGUE)
         ranking = Stopwatch()
         self._rank(reduced)
+        # Read again from the disk: what is proved is what was written.
+        audit(self.store, ranked=folder / "ranked.npy").require(str(folder / "ranked.npy"))
         result = replace(
             self._described(reduction.dimensions),
             width=encoded.vectors.shape[1],
@@ -208,7 +211,7 @@ class _Work:
         ]
 
     def _kept_elsewhere(self, identity: str) -> Path | None:
-        indexes = self.workspace.list(self.recipe.data.source, "index")
+        indexes = self.workspace.artefacts(self.recipe.data.source, "index")
         return item_vectors.find_elsewhere(identity, indexes)
 
     def _vectors(self, force: bool) -> item_vectors.Encoded:

@@ -114,7 +114,9 @@ def _chosen_runs(
     dataset = recipe.data.source
     if not named and not runs.finished(workspace, dataset):
         return []
-    chosen = [runs.choose(workspace, dataset, name) for name in dict.fromkeys(named or [None])]
+    wanted: list[str | None] = [*named] or [None]
+    once = {run.name: run for run in (runs.choose(workspace, dataset, name) for name in wanted)}
+    chosen = list(once.values())
     for run in chosen:
         runs.check_inputs(run, workspace)
         if not named:
@@ -208,7 +210,7 @@ def _lm_ask(
     sources = Sources(recipe, workspace, device)
     speaker = load_speaker(recipe.lm, device, progress)
     kind = recipe.adapter.kind if folder else "none"
-    adapter = open_adapter(kind, folder or Path(), speaker.lm.model)
+    adapter = open_adapter(kind, folder or Path(), speaker.lm.model, speaker.lm.identity)
 
     def ask(rows: Rows, told: Progress) -> Probabilities:
         questions = Questions.of_rows(sources.store, rows)

@@ -125,9 +125,7 @@ def _planned(
         lacking = rows if force else rows[np.isnan(known)]
         seconds = _extrapolated(contestant, lacking, progress)
         plan.append(
-            Planned(
-                contestant.name, contestant.kind, contestant.method, len(lacking), round(seconds, 1)
-            )
+            Planned(contestant.name, contestant.kind, contestant.method, len(lacking), seconds)
         )
     return result_of(
         contestants, store, rows, recipe.evaluate, recipe.seed, plan=plan, seconds=watch.seconds

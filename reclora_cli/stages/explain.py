@@ -144,7 +144,7 @@ def run(
     progress.say(f"Run: {chosen.name}")
     speaker = load_speaker(chosen.recipe.lm, sources.device, progress)
     adapter = open_adapter(
-        chosen.recipe.adapter.kind, chosen.artefact.path / "adapter", speaker.lm.model
+        chosen.recipe.adapter.kind, chosen.artefact.path / "adapter", speaker.lm.model, speaker.lm.identity
     )
     positions = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
     encoded = speaker.encode(sources.writer, question.users, question.items, positions)
@@ -228,7 +228,7 @@ def _gate_view(
         user_sd=_plain(by_row.std(axis=0)),
         user_rows=len(user),
         average=_plain(average.mean.mean(axis=0)),
-        average_sd=_plain(average.sd.mean(axis=0)),
+        average_sd=_plain(average.sd),
         average_users=average.users,
         departure=_plain(departure),
         distance=round(float(np.abs(departure).sum() / 2), 6),

@@ -6,7 +6,8 @@ behaviours; the path is one.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from reclora_cli import device as devices
 from reclora_cli import recipe as recipes
-from reclora_cli.crm import base as crm_base
+from reclora_cli.crm.base import representation_width
 from reclora_cli.crm.features import FeatureShape
+from reclora_cli.data.audit import audit
 from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.shots import sample_shots
 from reclora_cli.errors import UsageError
@@ -25,6 +27,7 @@ from reclora_cli.lora.adapters import Adapter, MetaAdapter, PlainLora
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
+from reclora_cli.scoring.crm_scorer import cached_representations
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.seeding import stream_seed
 from reclora_cli.stages import locate, population
@@ -97,10 +100,10 @@ def run(
     with workspace.writing():
         if not force and artefact.changes(fingerprint, inputs) == []:
             figures = artefact.manifest().figures  # type: ignore[union-attr]
-            return FinetuneResult(**{**figures, "plan": None, "up_to_date": True})
+            return FinetuneResult(**{**figures, "up_to_date": True})
         watch = Stopwatch()
         result = _tune(recipe, sources, rows, artefact, inputs, progress, force=force, device=chosen)
-        final = FinetuneResult(**{**result, "seconds": watch.seconds})
+        final = replace(result, seconds=watch.seconds)
         artefact.finish(
             Manifest(
                 stage="finetune",
@@ -108,7 +111,7 @@ def run(
                 recipe=locate.recipe_parts("finetune", recipe),
                 inputs=inputs,
                 seed=recipe.seed,
-                figures={**asdict(final), "plan": None},
+                figures=asdict(final),
                 seconds=final.seconds,
             )
         )
@@ -157,12 +160,23 @@ def policies(recipe: Recipe) -> tuple[str, ...]:
 
 
 def make_examples(
-    recipe: Recipe, sources: Sources, speaker: Speaker, rows: NDArray[np.int64]
+    recipe: Recipe,
+    sources: Sources,
+    speaker: Speaker,
+    rows: NDArray[np.int64],
+    cache: Path,
+    progress: Progress = SILENT,
 ) -> Examples:
-    """Every shot's prompt (two of them under ``mixed``), answer and R_c."""
+    """Every shot's prompt (two of them under ``mixed``), answer and R_c.
+
+    Args:
+        cache: file that keeps R_c of the shots, so that a resumed tuning does not ask the CRM again.
+    """
     questions = Questions.of_rows(sources.store, rows)
     encoded = [_encode(sources, speaker, questions, policy) for policy in policies(recipe)]
-    represented = sources.representation(questions) if locate.needs_crm(recipe) else None
+    represented = None
+    if locate.needs_crm(recipe):
+        represented = cached_representations(sources.crm, rows, cache, progress)
     times = len(encoded)
     return Examples(
         prompts=EncodedPrompts.concatenate(encoded),
@@ -187,20 +201,22 @@ def _tune(
     *,
     force: bool,
     device: torch.device,
-) -> dict[str, object]:
+) -> FinetuneResult:
     checkpoints = Checkpoints(
         artefact.path / "checkpoints",
         recipe.finetune.checkpoint_every,
         recipes.fingerprint(locate.fingerprint_of("finetune", recipe), inputs),
     )
     log = Log(artefact.path / "log.jsonl")
+    audit(sources.store, shots=rows).require(str(artefact.path))
     artefact.unfinish()
     if force:
         checkpoints.clear()
     write_text(artefact.path / RECIPE_FILE, recipes.to_yaml(recipe))
     np.save(artefact.path / "shots.npy", rows)
     speaker = load_speaker(recipe.lm, device, progress)
-    examples = make_examples(recipe, sources, speaker, rows)
+    cache = artefact.path / "representations.safetensors"
+    examples = make_examples(recipe, sources, speaker, rows, cache, progress)
     width = None if examples.representation is None else examples.representation.shape[1]
     adapter = make_adapter(recipe, speaker.lm.model, width)
     adapter.train(True)
@@ -219,23 +235,24 @@ def _tune(
     checkpoints.clear()
     losses = [line["loss"] for line in log.read()]
     tenth = max(1, len(losses) // 10)
-    return {
-        "run": artefact.name,
-        "artefact": str(artefact.path),
-        "method": locate.method_name(recipe),
-        "dataset": recipe.data.source,
-        "shots": len(rows),
-        "examples": len(examples),
-        "steps": work.steps,
-        "trainable_parameters": adapter.parameter_count(),
-        "gate_parameters": sum(p.numel() for p in adapter.gate_parameters()),
-        "first_loss": round(float(np.mean(losses[:tenth])), 5),
-        "last_loss": round(float(np.mean(losses[-tenth:])), 5),
-        "shortened_prompts": examples.prompts.shortened,
-        "up_to_date": False,
-        "dry_run": False,
-        "plan": None,
-    }
+    return FinetuneResult(
+        run=artefact.name,
+        artefact=str(artefact.path),
+        method=locate.method_name(recipe),
+        dataset=recipe.data.source,
+        shots=len(rows),
+        examples=len(examples),
+        steps=work.steps,
+        trainable_parameters=adapter.parameter_count(),
+        gate_parameters=sum(p.numel() for p in adapter.gate_parameters()),
+        first_loss=round(float(np.mean(losses[:tenth])), 5),
+        last_loss=round(float(np.mean(losses[-tenth:])), 5),
+        seconds=0.0,
+        shortened_prompts=examples.prompts.shortened,
+        up_to_date=False,
+        dry_run=False,
+        plan=None,
+    )
 
 
 def _planned(
@@ -294,7 +311,5 @@ def _planned(
 
 
 def _representation_width(recipe: Recipe, sources: Sources) -> int:
-    """Width of R_c, told by an untrained CRM that has no weights in memory."""
-    with torch.device("meta"):
-        untrained = crm_base.build(FeatureShape.of(FeatureSpace(sources.store)), recipe.crm)
-    return untrained.representation_width
+    """Width of R_c, told without a trained CRM."""
+    return representation_width(recipe.crm, FeatureShape.of(FeatureSpace(sources.store)))

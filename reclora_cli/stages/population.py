@@ -26,7 +26,7 @@ class Population:
 
     Attributes:
         mean: (P, K) mean over users.
-        sd: (P, K) spread over users.
+        sd: (K,) spread over users of their mean over projections.
     """
 
     mean: NDArray[np.float32]
@@ -54,8 +54,11 @@ def measure(weights: NDArray[np.float32], users: NDArray[np.int64]) -> Populatio
     sums = np.zeros((len(ids), *weights.shape[1:]), dtype=np.float64)
     np.add.at(sums, of_user, weights)
     means = sums / np.bincount(of_user)[:, None, None]
+    over_projections = means.mean(axis=1)
     return Population(
-        means.mean(axis=0).astype(np.float32), means.std(axis=0).astype(np.float32), len(ids)
+        mean=means.mean(axis=0).astype(np.float32),
+        sd=over_projections.std(axis=0).astype(np.float32),
+        users=len(ids),
     )
 
 

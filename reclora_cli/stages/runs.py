@@ -32,7 +32,7 @@ class Run:
 def finished(workspace: Workspace, dataset: str) -> list[Run]:
     """Finished runs of a dataset, the latest at the end."""
     found = []
-    for artefact in workspace.list(dataset, "runs"):
+    for artefact in workspace.artefacts(dataset, "runs"):
         manifest = artefact.manifest()
         if manifest is not None:
             found.append(Run(artefact, _recipe(artefact), manifest))

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from reclora_cli.errors import RecloraError
 from reclora_cli.progress import Progress
@@ -50,8 +51,10 @@ class Checkpoints:
     ) -> None:
         """Write the state after ``step`` steps, then remove all but the last two."""
         with atomic_folder(self.folder / f"step-{step:08d}") as folder:
-            save_file({name: _plain(tensor) for name, tensor in tensors.items()}, folder / "model.safetensors")
-            save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
+            # Through bytes: a full disk is an OSError then, which names the file.
+            model = {name: _plain(tensor) for name, tensor in tensors.items()}
+            (folder / "model.safetensors").write_bytes(to_bytes(model))
+            (folder / "optimizer.safetensors").write_bytes(to_bytes(_optimizer_tensors(optimizer)))
             hashes = {name: hash_file(folder / name) for name in _TENSOR_FILES}
             content = {"step": step, "belongs_to": self.belongs_to, "memory": dict(memory)}
             write_json(folder / "state.json", {**content, "hashes": hashes})

@@ -165,7 +165,7 @@ def _step(
         for batch, weight in work.micro_batches(step):
             with work.during(batch):
                 loss = work.loss(batch) * weight
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
     if not math.isfinite(total):
         raise _diverged(step, total, checkpoints)

@@ -153,7 +153,7 @@ def test_no_fine_tuning_starts_unasked(
     done = reclora(*arguments, "-w", tiny_copy.workspace.root)
     assert done.code == 3
     assert "reclora finetune" in done.err
-    assert tiny_copy.workspace.list("ml-1m", "index") == []
+    assert tiny_copy.workspace.artefacts("ml-1m", "index") == []
 
 
 @pytest.mark.parametrize("name", ["build-index", "pretrain-crm", "finetune"])
@@ -171,6 +171,26 @@ def test_files_that_are_not_there(reclora: Reclora, tmp_path: Path):
     done = reclora("prepare", "ml-1m", "--from", tmp_path / "nowhere")
     assert done.code == 3
     assert "nowhere" in done.err
+
+
+def test_no_network(shell: Reclora, tmp_path: Path):
+    nowhere = "http://127.0.0.1:9"
+    environment = {
+        "RECLORA_CACHE": str(tmp_path / "cache"),
+        "http_proxy": nowhere,
+        "https_proxy": nowhere,
+        "HTTP_PROXY": nowhere,
+        "HTTPS_PROXY": nowhere,
+        "ALL_PROXY": nowhere,
+        "PIP_INDEX_URL": nowhere,
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    started = time.monotonic()
+    done = shell("prepare", "ml-100k", **environment)
+    assert done.code == 3, done.err
+    assert "--from" in done.err
+    assert time.monotonic() - started < 60
 
 
 # -- 1: failed ----------------------------------------------------------------------------------

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -120,14 +120,24 @@ def test_help_imports_nothing_heavy(arguments: list[str]):
 
 
 def test_help_answers_within_half_a_second():
+    # Processor time: what the clock would show on a machine that does nothing else.
     def seconds() -> float:
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             command_line(["--help"]), env=clean_environment(), capture_output=True, check=True
         )
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds() for _ in range(5)) < 0.5
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_the_methods_that_help_names_are_those_that_tune():
+    from reclora_cli import recipe
+
+    [method] = [p for p in COMMANDS["finetune"].params if p.name == "method"]
+    named = set(re.findall(r"[a-z]+", method.help.partition(". Default")[0])) - {"or"}
+    assert named == set(recipe.names("methods")) - {"zero-shot"}
 
 
 def test_the_version_is_the_installed_one(reclora: Reclora):

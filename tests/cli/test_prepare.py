@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Reclora
+from tests.cli.conftest import Reclora, clean_environment
 from tests.world import TinyWorld
 
 TABLE_1 = ("users", "items", "samples", "fields", "features", "train", "valid", "test")
@@ -62,6 +66,12 @@ def test_a_dry_run_leaves_the_workspace_alone(
     assert not (tmp_path / "reclora-workspace" / "datasets").exists()
 
 
+def test_the_next_command_is_named_but_not_in_json(reclora: Reclora, tiny_world: TinyWorld):
+    arguments = ["prepare", "ml-1m", "--from", tiny_world.raw]
+    assert reclora(*arguments).err.endswith("Next: reclora build-index\n")
+    assert "Next: " not in reclora(*arguments, "--json").err
+
+
 def test_quiet_says_nothing_but_warnings_and_the_result(
     reclora: Reclora, tiny_world: TinyWorld, tmp_path: Path
 ):
@@ -108,6 +118,43 @@ def test_a_broken_line_is_named_by_file_and_number(
     done = reclora("prepare", "ml-1m", "--from", raw)
     assert done.code == 1
     assert "ratings.dat:7" in done.err
+
+
+_NOISY = """
+import logging, warnings
+from reclora_cli import catalog
+from reclora_cli.cli.app import main
+
+def stage(*_, **__):
+    logging.getLogger("some.library").warning("a log line")
+    logging.getLogger("some.library").info("a detail")
+    warnings.warn("a warning")
+    raise KeyboardInterrupt
+
+catalog.STAGES.load = lambda *_, **__: stage
+main()
+"""
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_libraries_log_is_shown_to_those_who_ask(verbose: bool, tmp_path: Path):
+    arguments = ["prepare", "ml-1m", *(["--verbose"] if verbose else [])]
+    done = subprocess.run(
+        [sys.executable, "-c", _NOISY, *arguments],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for said in ("a log line", "a detail", "a warning"):
+        assert (said in done.stderr) is verbose
+
+
+def test_a_command_leaves_logging_and_warnings_as_they_were(reclora: Reclora):
+    before = (logging.root.manager.disable, list(warnings.filters))
+    reclora()
+    assert (logging.root.manager.disable, list(warnings.filters)) == before
 
 
 # -- reclora alone ------------------------------------------------------------------------------

@@ -174,7 +174,7 @@ def test_show_prints_the_prompt_of_a_row(path: Path100K) -> None:
         assert row["prompt"].startswith("The user is a ")
         assert row["prompt"].endswith("You should ONLY tell me yes or no.")
         assert row["answer"] in {"Yes.", "No."}
-        assert row["tokens"] > 50
+        assert row["prompt_tokens"] > 50
 
 
 def test_a_dry_run_predicts_and_writes_nothing(path: Path100K) -> None:

@@ -75,9 +75,25 @@ def test_the_end_of_a_long_task_is_told(capsys, clock):
 
 def test_a_task_without_a_total_tells_amount_and_rate(capsys, clock):
     with LineProgress(Console()).task("read", unit="lines") as task:
+        task.advance(4)
         clock.now += 20.0
         task.advance(4)
-    assert lines(capsys)[0] == "read: 4 lines, 0.2 lines/s"
+    assert lines(capsys)[0] == "read: 8 lines, 0.2 lines/s"
+
+
+def test_what_was_done_before_an_interruption_does_not_count_into_the_rate(capsys, clock):
+    with LineProgress(Console()).task("train", total=1000, unit="rows") as task:
+        task.advance(900)
+        clock.now += 20.0
+        task.advance(20)
+    assert lines(capsys)[0] == "train: 920/1,000 rows, 1 rows/s, 1 min 20 s left"
+
+
+def test_the_first_step_alone_gives_no_rate(capsys, clock):
+    with LineProgress(Console()).task("train", total=10, unit="rows") as task:
+        clock.now += 20.0
+        task.advance(1)
+    assert lines(capsys)[0] == "train: 1/10 rows"
 
 
 def test_a_failed_task_does_not_claim_to_have_ended(capsys, clock):

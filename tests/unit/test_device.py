@@ -46,4 +46,6 @@ def test_cpu_computes_in_float32_and_cuda_in_bfloat16():
 
 
 def test_the_cpu_is_described_with_its_threads():
-    assert device.describe(torch.device("cpu")).startswith(f"cpu, {torch.get_num_threads()} threads")
+    assert device.describe(torch.device("cpu")).startswith(
+        f"cpu, {torch.get_num_threads()} threads"
+    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.tiny_lm import tiny_tokenizer
 
 from reclora_cli.encoding.items import encode_items
 from reclora_cli.lm.load import LoadedLm
+from tests.tiny_lm import tiny_tokenizer
 
 pytest_plugins = ["tests.tiny_lm"]
 
@@ -29,7 +29,9 @@ def _one_by_one(lm: LoadedLm, texts: list[str]) -> np.ndarray:
     for text in texts:
         inputs = lm.tokenizer(text, return_tensors="pt")
         with torch.no_grad():
-            output = lm.model(**inputs, output_hidden_states=True) if lm.causal else lm.model(**inputs)
+            output = (
+                lm.model(**inputs, output_hidden_states=True) if lm.causal else lm.model(**inputs)
+            )
         last = output.hidden_states[-1] if lm.causal else output.last_hidden_state
         vectors.append(last[0].mean(0).numpy())
     return np.stack(vectors)
@@ -89,5 +91,7 @@ def test_no_texts_are_no_vectors(loaded_lm: LoadedLm):
 def test_a_text_longer_than_the_context_is_cut_at_its_end(encoder: LoadedLm):
     words = "movie " * 600
     [found] = encode_items(encoder, [words])
-    [cut] = encode_items(encoder, [encoder.tokenizer.decode(encoder.tokenizer(words)["input_ids"][:512])])
+    [cut] = encode_items(
+        encoder, [encoder.tokenizer.decode(encoder.tokenizer(words)["input_ids"][:512])]
+    )
     np.testing.assert_allclose(found, cut, rtol=1e-5)

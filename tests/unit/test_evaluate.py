@@ -149,6 +149,7 @@ def test_a_second_evaluation_scores_nothing_and_agrees(tiny_world, store, tmp_pa
 
 def test_an_unknown_reference_names_the_models(tiny_world, store, tmp_path):
     models = [contestant(store, "ours", 0.3, tmp_path)]
+    rows = np.asarray(store.split("test"))
     with pytest.raises(UsageError, match="'our' is not evaluated") as raised:
         evaluate_scorers(
             models, store, rows, tiny_world.recipe.evaluate, 0, tmp_path, reference="our"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.tiny_lm import tiny_tokenizer
 
 from reclora_cli.errors import UsageError
 from reclora_cli.lm.answers import Answers
 from reclora_cli.lm.framing import Framing
+from tests.tiny_lm import tiny_tokenizer
 
 
 def _answers(yes: str = "Yes.", no: str = "No.", *, template: str = "auto") -> Answers:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tiny_lm import tiny_recipe
 
 from reclora_cli.lm.describe import describe, describe_place
 from reclora_cli.lm.find import LmPlace
 from reclora_cli.lm.load import LoadedLm
+from tests.tiny_lm import tiny_recipe
 
 pytest_plugins = ["tests.tiny_lm"]
 
@@ -46,7 +46,9 @@ def test_nothing_is_loaded(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch):
 def test_gpt2_is_described_by_the_same_names(tmp_path: Path):
     from transformers import GPT2Config
 
-    GPT2Config(vocab_size=50, n_embd=16, n_layer=3, n_head=2, n_positions=64).save_pretrained(tmp_path)
+    GPT2Config(vocab_size=50, n_embd=16, n_layer=3, n_head=2, n_positions=64).save_pretrained(
+        tmp_path
+    )
     found = describe_place(LmPlace("gpt2", tmp_path, ""))
     assert (found.layers, found.width, found.heads, found.context) == (3, 16, 2, 64)
     assert found.feed_forward == 64

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.tiny_lm import CONTEXT, WIDTH, tiny_recipe
 
 from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.lm import hub
 from reclora_cli.lm.find import find, weight_files
 from reclora_cli.lm.load import LoadedLm, load, load_encoder
+from tests.tiny_lm import CONTEXT, WIDTH, tiny_recipe
 
 pytest_plugins = ["tests.tiny_lm"]
 CPU = torch.device("cpu")
@@ -35,7 +35,11 @@ def bert(tiny_lm: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "bert"
     BertModel(
         BertConfig(
-            vocab_size=700, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+            vocab_size=700,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
         )
     ).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -69,14 +73,21 @@ def test_an_unknown_name_is_an_error_that_names_the_closest():
     assert "smollm2-135m" in str(error.value.hint)
 
 
+@pytest.mark.parametrize("name", ["./none", "/no/such/folder", "models/tiny.gguf", "a/b/c"])
+def test_a_path_that_does_not_exist_is_told_without_asking_the_hub(name: str):
+    with pytest.raises(MissingInputError, match="no such file or folder") as error:
+        find(name)
+    assert error.value.where == name
+
+
 def test_a_folder_without_config_is_not_a_model(tmp_path: Path):
-    with pytest.raises(MissingInputError, match="no config.json"):
+    with pytest.raises(MissingInputError, match="no config"):
         find(str(tmp_path))
 
 
 def test_a_damaged_config_is_named(copy: Path):
     (copy / "config.json").write_text("{")
-    with pytest.raises(RecloraError, match="config.json cannot be read"):
+    with pytest.raises(RecloraError, match="cannot be read"):
         find(str(copy))
 
 
@@ -128,21 +139,22 @@ def test_a_causal_lm_can_be_loaded_for_its_hidden_states(tiny_lm: Path):
     assert load_encoder(str(tiny_lm), CPU).causal
 
 
-def test_the_identity_stays_with_a_copy_of_the_same_name_and_changes_with_a_weight(
-    tiny_lm: Path, tmp_path: Path
-):
-    same = shutil.copytree(tiny_lm, tmp_path / tiny_lm.name)
-    assert find(str(same)).identity == find(str(tiny_lm)).identity
-    tensors = load_file(same / "model.safetensors")
-    changed = {name: tensor + 1 if "layers.1" in name else tensor for name, tensor in tensors.items()}
-    save_file(changed, same / "model.safetensors", metadata={"format": "pt"})
-    assert find(str(same)).identity != find(str(tiny_lm)).identity
+def test_a_copy_has_the_same_identity(tiny_lm: Path, copy: Path):
+    assert find(str(copy)).identity == find(str(tiny_lm)).identity
 
 
-def test_the_identity_changes_with_the_chat_template(tiny_lm: Path, tmp_path: Path):
-    other = shutil.copytree(tiny_lm, tmp_path / tiny_lm.name)
-    (other / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
-    assert find(str(other)).identity != find(str(tiny_lm)).identity
+def test_the_identity_changes_with_the_weights_of_one_layer(tiny_lm: Path, copy: Path):
+    tensors = load_file(copy / "model.safetensors")
+    changed = {
+        name: tensor + 1 if "layers.1" in name else tensor for name, tensor in tensors.items()
+    }
+    save_file(changed, copy / "model.safetensors", metadata={"format": "pt"})
+    assert find(str(copy)).identity != find(str(tiny_lm)).identity
+
+
+def test_the_identity_changes_with_the_chat_template(tiny_lm: Path, copy: Path):
+    (copy / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    assert find(str(copy)).identity != find(str(tiny_lm)).identity
 
 
 @pytest.mark.usefixtures("no_hub")

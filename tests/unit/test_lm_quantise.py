@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tiny_lm import tiny_recipe
 
 from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.lm import quantise
 from reclora_cli.lm.forward import answer_logits
 from reclora_cli.lm.load import LoadedLm, load
+from tests.tiny_lm import tiny_recipe
 
 pytest_plugins = ["tests.tiny_lm"]
 
@@ -46,7 +46,9 @@ def test_a_device_without_kernels_is_refused():
 
 
 @needs_bitsandbytes
-@pytest.mark.parametrize(("quantisation", "kind"), [("8bit", "Linear8bitLt"), ("4bit", "Linear4bit")])
+@pytest.mark.parametrize(
+    ("quantisation", "kind"), [("8bit", "Linear8bitLt"), ("4bit", "Linear4bit")]
+)
 def test_the_decoders_linears_are_quantised_and_the_vocabulary_projection_is_not(
     tiny_lm: Path, quantisation: str, kind: str
 ):

@@ -113,7 +113,9 @@ def test_micro_batches_do_not_change_the_gradient(lm, examples, adapter) -> None
 
 def test_an_epoch_shows_every_example_once_in_an_order_of_its_own() -> None:
     settings = recipe("finetune.batch_size=4", "finetune.epochs=2").finetune
-    epochs = [np.concatenate([chosen_at(e * 3 + s, 10, settings, 0) for s in range(3)]) for e in (0, 1)]
+    epochs = [
+        np.concatenate([chosen_at(e * 3 + s, 10, settings, 0) for s in range(3)]) for e in (0, 1)
+    ]
     for order in epochs:
         assert sorted(order) == list(range(10))
     assert not np.array_equal(*epochs)

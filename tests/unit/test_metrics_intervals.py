@@ -91,6 +91,6 @@ def test_no_rows_leave_every_resample_undefined():
 
 def test_all_test_rows_of_ml_1m_take_a_thousand_resamples_within_twenty_seconds():
     labels, scores = world(97_002)
-    start = time.perf_counter()
+    start = time.process_time()
     bootstrap([ResampledAuc(labels, scores)], 97_002, 50, np.random.default_rng(0))
-    assert (time.perf_counter() - start) * 1_000 / 50 < 20
+    assert (time.process_time() - start) * 1_000 / 50 < 20

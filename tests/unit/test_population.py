@@ -16,7 +16,7 @@ def test_each_user_counts_once_however_many_rows_it_has() -> None:
     weights = np.array([[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]], dtype=np.float32)
     found = population.measure(weights, np.array([5, 5, 9]))
     np.testing.assert_allclose(found.mean, [[0.5, 0.5]])
-    np.testing.assert_allclose(found.sd, [[0.5, 0.5]])
+    np.testing.assert_allclose(found.sd, [0.5, 0.5])
     assert found.users == 2
 
 

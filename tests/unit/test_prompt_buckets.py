@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_padded_tokens_stay_within_the_budget_unless_one_prompt_exceeds_it(
 def test_a_batch_is_closed_only_when_the_next_prompt_would_not_fit(lengths: list[int], budget: int):
     array = np.array(lengths, dtype=int)
     batches = micro_batches(array, budget)
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in pairwise(batches):
         assert _padded_tokens(array, np.append(batch, following[0])) > budget
 
 

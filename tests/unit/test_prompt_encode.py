@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.tiny_lm import tiny_tokenizer
-from tests.world import TinyWorld
 
 from reclora_cli.data.histories import recent
 from reclora_cli.errors import RecloraError
@@ -14,6 +12,8 @@ from reclora_cli.prompt import encode
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.prompt.movies import MOVIES_WITH_PROFILE
 from reclora_cli.prompt.write import PromptWriter
+from tests.tiny_lm import tiny_tokenizer
+from tests.world import TinyWorld
 
 PLENTY = 10_000
 
@@ -55,7 +55,11 @@ def test_a_prompt_too_long_loses_its_oldest_behaviours_and_no_more_than_it_must(
         fitting = [
             ids
             for dropped in range(7)
-            if len(ids := framing.encode(writer.text(users[[at]], items[[at]], positions[[at], dropped:]))[0])
+            if len(
+                ids := framing.encode(
+                    writer.text(users[[at]], items[[at]], positions[[at], dropped:])
+                )[0]
+            )
             <= limit
         ]
         assert found[at].tolist() == fitting[0]
@@ -73,7 +77,10 @@ def test_no_prompts_are_no_tokens(writer, framing, questions):
 
 
 def test_concatenated_prompts_follow_one_another():
-    one, two = EncodedPrompts.from_lists([[1, 2], [3]], 1), EncodedPrompts.from_lists([[4, 5, 6]], 2)
+    one, two = (
+        EncodedPrompts.from_lists([[1, 2], [3]], 1),
+        EncodedPrompts.from_lists([[4, 5, 6]], 2),
+    )
     found = EncodedPrompts.concatenate([one, two])
     assert [found[at].tolist() for at in range(3)] == [[1, 2], [3], [4, 5, 6]]
     assert found.shortened == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+
 import pytest
 
 from reclora_cli.prompt.movies import MOVIES_WITH_PROFILE
@@ -10,7 +11,9 @@ from reclora_cli.prompt.movies import MOVIES_WITH_PROFILE
 WRITER = {"gender": "male", "job": "writer", "age": "35-44"}
 
 
-def _lines(profile: dict[str, str] = WRITER, behaviours=(), target: str = "Heat (1995)") -> list[str]:
+def _lines(
+    profile: dict[str, str] = WRITER, behaviours=(), target: str = "Heat (1995)"
+) -> list[str]:
     return MOVIES_WITH_PROFILE.render(profile, behaviours, target).split("\n")
 
 
@@ -19,7 +22,8 @@ def test_the_example_of_the_paper():
         "The user is a male. His job is writer. His age is 35-44.\n"
         "He watched the following movies in order in the past, and rated them:\n"
         "['0. Pump Up the Volume (1990) (4 stars)', '1. Crying Game, The (1992) (1 star)']\n"
-        "Based on the movies he has watched, deduce if he will like the movie ***Titanic (1997)***.\n"
+        "Based on the movies he has watched, "
+        "deduce if he will like the movie ***Titanic (1997)***.\n"
         "Note that more stars the user rated the movie, the user like the movie more.\n"
         "You should ONLY tell me yes or no."
     )
@@ -50,7 +54,7 @@ def test_a_title_with_an_apostrophe_stands_in_double_quotes():
 
 
 def test_the_list_is_python_whatever_the_titles_hold():
-    titles = ["Say \"It's\" (1990)", "Café au Lait (1993)", "Back\\slash (1999)"]
+    titles = ['Say "It\'s" (1990)', "Café au Lait (1993)", "Back\\slash (1999)"]
     found = ast.literal_eval(_lines(behaviours=[(title, 3.0) for title in titles])[2])
     assert found == [f"{at}. {title} (3 stars)" for at, title in enumerate(titles)]
 

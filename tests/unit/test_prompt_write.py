@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.world import TinyWorld
 
 from reclora_cli import recipe
 from reclora_cli.data.histories import recent
@@ -19,6 +18,7 @@ from reclora_cli.prompt.movies import MOVIES_WITH_PROFILE
 from reclora_cli.prompt.write import PromptWriter
 from reclora_cli.stages import prepare
 from reclora_cli.workspace import Workspace
+from tests.world import TinyWorld
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from reclora_cli.data import histories
 from reclora_cli.retrieval.ranked import rank_past
-from reclora_cli.scoring.questions import Questions, rank_questions
+from reclora_cli.scoring.questions import Questions
 
 
 def vectors_of(store, seed: int = 0) -> np.ndarray:
@@ -27,8 +27,10 @@ def test_ranking_now_equals_what_the_index_stores(tiny_world) -> None:
     stored = rank_past(
         vectors, store.item, store.user_start, store.row_position[rows], store.history_end[rows], 9
     )
+    known = Questions.of_rows(store, rows)
+    asked_now = Questions(known.users, known.items, known.ends)
     np.testing.assert_array_equal(
-        rank_questions(Questions.of_rows(store, rows), store, vectors, 9), stored
+        asked_now.retrieved(store, stored, vectors, 9), known.retrieved(store, stored, vectors, 9)
     )
 
 

@@ -151,6 +151,6 @@ def test_ml_1m_would_be_ranked_well_within_a_minute():
     vectors = unit(draw.normal(size=(3_706, 64)))
     positions = np.arange(60_000)
     rank_past(vectors, item, user_start, positions[:300], positions[:300], 60)
-    start = time.perf_counter()
+    start = time.process_time()
     rank_past(vectors, item, user_start, positions, positions, 60)
-    assert (time.perf_counter() - start) * 970_009 / 60_000 < 60
+    assert (time.process_time() - start) * 970_009 / 60_000 < 60

@@ -40,6 +40,7 @@ def shown(tiny_world, uncached):
 def test_rows_are_numbered_within_the_split(tiny_world, shown):
     first = tiny_world.store.split("test").start
     assert [row.row_id for row in shown.rows] == list(range(first, first + 20))
+    assert [row.row for row in shown.rows] == list(range(20))
     assert (shown.start, shown.stop, shown.of) == (0, 20, len(tiny_world.store.split("test")))
 
 
@@ -95,7 +96,7 @@ def test_dates_are_iso_days_of_the_timestamps(shown):
 
 
 def test_tokens_are_not_counted_where_the_lm_is_not_on_this_machine(shown):
-    assert {row.tokens for row in shown.rows} == {None}
+    assert {row.prompt_tokens for row in shown.rows} == {None}
 
 
 def test_tokens_are_those_of_the_framed_prompt(tiny_world, lm_folder):
@@ -105,9 +106,10 @@ def test_tokens_are_those_of_the_framed_prompt(tiny_world, lm_folder):
 
     found = show.run(recipe_of(tiny_world, lm_folder), tiny_world.workspace, stop=4)
     framing = Framing.of(AutoTokenizer.from_pretrained(lm_folder))
+    assert {row.answer_tokens for row in found.rows} <= {2, 3}
     for row in found.rows:
-        assert row.tokens == len(framing.encode([row.prompt])[0])
-        assert row.tokens > len(framing.tokenizer(row.prompt)["input_ids"])
+        assert row.prompt_tokens == len(framing.encode([row.prompt])[0])
+        assert row.prompt_tokens > len(framing.tokenizer(row.prompt)["input_ids"])
 
 
 def test_no_behaviours_leave_an_empty_list(tiny_world, uncached):
@@ -124,7 +126,7 @@ def test_retrieved_behaviours_are_the_best_ranked_in_time_order(tiny_copy, lm_fo
     store = tiny_copy.store
     ids = store.items.item_id.astype(str)
     found = show.run(recipe, tiny_copy.workspace, stop=20)
-    assert found.behaviours == "retrieved"
+    assert found.policy == "retrieved"
     for row in found.rows:
         best = sorted(p for p in ranked[row.row_id, :3] if p >= 0)
         assert [b.item for b in row.behaviours] == [ids[store.item[p]] for p in best]
@@ -162,12 +164,13 @@ def test_an_unknown_split_names_near_ones(tiny_world):
     assert "test" in raised.value.hint
 
 
-def test_users_and_items_unseen_in_training_are_said_to_be(tiny_world, shown):
+def test_fields_that_no_training_row_carries_are_named_unknown(tiny_world, shown):
     store = tiny_world.store
     for row in shown.rows:
         at = store.row_position[row.row_id]
-        assert row.seen_user == store.seen_users[store.user[at]]
-        assert row.seen_item == store.seen_items[store.item[at]]
+        assert ("user_id" in row.unknown) == (not store.seen_users[store.user[at]])
+        assert ("item_id" in row.unknown) == (not store.seen_items[store.item[at]])
+    assert any(row.unknown for row in shown.rows)
 
 
 def test_the_result_is_plain_json(shown):

@@ -184,14 +184,14 @@ def test_artefacts_are_listed_oldest_first_unfinished_ones_too(workspace: Worksp
         finished(run)
         os.utime(run.path / MANIFEST, (age, age))
     workspace.run("ml-1m", "started").path.mkdir()
-    assert [run.name for run in workspace.list("ml-1m", "runs")] == ["b", "a", "c", "started"]
-    assert workspace.list("ml-1m", "crm") == []
+    assert [run.name for run in workspace.artefacts("ml-1m", "runs")] == ["b", "a", "c", "started"]
+    assert workspace.artefacts("ml-1m", "crm") == []
 
 
 def test_temporary_folders_are_no_artefacts(workspace: Workspace):
     finished(workspace.run("ml-1m", "whole"))
     (workspace.dataset("ml-1m") / "runs" / ".whole.abc.part").mkdir()
-    assert [run.name for run in workspace.list("ml-1m", "runs")] == ["whole"]
+    assert [run.name for run in workspace.artefacts("ml-1m", "runs")] == ["whole"]
 
 
 # -- atomic writes ------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ def command(
         )
         if similar is None or writing.dry_run:
             opened.console.result(result, view.render(result))
+            opened.console.next("reclora pretrain-crm")
             return
         from reclora_cli.stages.similar import similar as nearest
 

@@ -70,11 +70,11 @@ def command(
 
         values = {"evaluate.rows": rows, "evaluate.split": split and split.value}
         recipe = opened.recipe(recipe_options, values)
-        if not lm:
-            if crm and not writing.dry_run:
+        if not writing.dry_run:
+            if crm and not lm:
                 opened.run("pretrain-crm", recipe, running, device=running.device.value)
-        elif not runs and not opened.has_run(recipe):
-            _provide(opened, recipe, running, crm=crm, zero_shot=zero_shot)
+            elif lm and not runs and not opened.has_run(recipe):
+                _provide(opened, recipe, running, crm=crm, zero_shot=zero_shot)
         result = opened.call(
             "evaluate",
             recipe,

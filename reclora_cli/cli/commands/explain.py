@@ -46,7 +46,7 @@ def command(
     running: RunningOptions,
     output: OutputOptions,
 ) -> None:
-    """Which experts speak for a user, and why."""
+    """Which experts speak for a user, and P(yes)."""
     with session(output, place) as opened:
         from reclora_cli.cli.render import explain as view
 

@@ -78,3 +78,5 @@ def command(
             dry_run=writing.dry_run,
         )
         opened.console.result(result, view.render(result))
+        if not writing.dry_run:
+            opened.console.next(f"reclora evaluate --run {result.run} --rows 1000")

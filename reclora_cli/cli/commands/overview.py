@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from reclora_cli.cli.console import Console
 from reclora_cli.cli.options import OutputOptions, PlaceOptions
 from reclora_cli.cli.session import session
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"reclora {metadata.version('reclora')}")
+        Console().line(f"reclora {metadata.version('reclora')}")
         raise typer.Exit
 
 

@@ -59,6 +59,7 @@ def command(
             dry_run=writing.dry_run,
         )
         opened.console.result(result, view.render(result))
+        opened.console.next("reclora build-index")
 
 
 def _choose(opened: Session, dataset: str | None, options: RecipeOptions) -> RecipeOptions:

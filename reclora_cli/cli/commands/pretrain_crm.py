@@ -59,3 +59,4 @@ def command(
             dry_run=writing.dry_run,
         )
         opened.console.result(result, view.render(result))
+        opened.console.next("reclora finetune --shots 1024")

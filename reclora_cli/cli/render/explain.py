@@ -116,16 +116,20 @@ def _weights(gate: GateView) -> Table:
     for expert, (weight, user, spread, average, departure) in enumerate(
         zip(gate.row, gate.user, gate.user_sd, gate.average, gate.departure, strict=True)
     ):
-        style = "bar.over" if departure > 0 else "bar.under"
         made.add_row(
             str(expert),
             measure(weight, 3),
             Bar(weight / most, _BAR),
             f"{measure(user, 3)} ± {measure(spread, 3)}",
             measure(average, 3),
-            Text(difference(departure, 3), style=style),
+            _departure(departure),
         )
     return made
+
+
+def _departure(value: float) -> Text:
+    style = "" if round(value, 3) == 0 else "bar.over" if value > 0 else "bar.under"
+    return Text(difference(value, 3), style)
 
 
 def _summary(gate: GateView) -> Text:

@@ -79,7 +79,7 @@ class HeatMap:
         columns = len(self.values[0]) if self.values else 0
         yield Text(" " * label + self._numbers(columns), style="faint")
         for name, row in zip(self.rows, self.values, strict=True):
-            line = Text(name.rjust(label) + " ", style="faint")
+            line = Text.assemble((f"{name.rjust(label)} ", "faint"))
             for value in row:
                 line.append_text(self._cell(value / top, coloured, options.ascii_only))
             yield line
@@ -105,7 +105,7 @@ class HeatMap:
         return Text(mark * max(self.cell - 1, 1) + " " * (self.cell > 1))
 
     def _legend(self, top: float, label: int, coloured: bool, ascii_only: bool) -> Text:
-        legend = Text(" " * label + " 0 ", style="faint")
+        legend = Text.assemble((" " * label + " 0 ", "faint"))
         for level in range(9):
             legend.append_text(HeatMap((), (), cell=1)._cell(level / 8, coloured, ascii_only))
-        return legend.append(f" {measure(top, 3)}")
+        return legend.append(f" {measure(top, 3)}", "faint")
