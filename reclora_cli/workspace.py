@@ -108,7 +108,9 @@ class Artefact:
             return None
         changed = ["recipe"] if manifest.fingerprint != fingerprint else []
         known = manifest.inputs
-        changed += [name for name in sorted({*known, *inputs}) if known.get(name) != inputs.get(name)]
+        changed += [
+            name for name in sorted({*known, *inputs}) if known.get(name) != inputs.get(name)
+        ]
         return changed
 
     def finish(self, manifest: Manifest) -> Manifest:
@@ -126,7 +128,7 @@ class Artefact:
         return full
 
     def unfinish(self) -> None:
-        """Take the manifest away before files change, so that a half-made artefact is never used."""
+        """Take the manifest away before files change: a half-made artefact is never used."""
         (self.path / MANIFEST).unlink(missing_ok=True)
 
 
@@ -173,7 +175,11 @@ class Workspace:
     def artefacts(self, dataset: str, kind: str) -> list[Artefact]:
         """Artefacts of a kind (``index``, ``crm``, ``runs``), oldest first; unfinished ones too."""
         folder = self.dataset(dataset) / kind
-        found = [Artefact(path) for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+        found = (
+            [Artefact(path) for path in folder.iterdir() if path.is_dir()]
+            if folder.is_dir()
+            else []
+        )
         return sorted(found, key=_age)
 
     def datasets(self) -> list[str]:
@@ -222,7 +228,10 @@ def explain_os_errors(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            what, hint = "the disk is full", "Free some space and repeat the command: it goes on from there."
+            what, hint = (
+                "the disk is full",
+                "Free some space and repeat the command: it goes on from there.",
+            )
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             what, hint = "no permission to write", "Choose another folder with --workspace."
         else:
@@ -313,7 +322,9 @@ def git_revision() -> str:
         return ""
     command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
 

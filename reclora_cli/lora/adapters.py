@@ -141,7 +141,14 @@ class PlainLora(Adapter):
 
     @classmethod
     def make(
-        cls, model: nn.Module, *, rank: int, alpha: float, targets: Sequence[str], dropout: float, seed: int
+        cls,
+        model: nn.Module,
+        *,
+        rank: int,
+        alpha: float,
+        targets: Sequence[str],
+        dropout: float,
+        seed: int,
     ) -> PlainLora:
         """A new LoRA inside ``model``; its initial weights depend on ``seed`` alone.
 
@@ -206,7 +213,9 @@ def open_adapter(kind: str, folder: Path, model: nn.Module, base_model: str = ""
     if kind == "none":
         return NoAdapter(model)
     if not (folder / "adapter_config.json").is_file():
-        raise MissingInputError("no adapter here", where=str(folder), hint="Run `reclora finetune` first.")
+        raise MissingInputError(
+            "no adapter here", where=str(folder), hint="Run `reclora finetune` first."
+        )
     if kind == "meta":
         adapter: Adapter = MetaAdapter(load_adapter(folder, model, base_model=base_model))
     elif kind == "lora":

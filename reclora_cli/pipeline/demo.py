@@ -83,7 +83,13 @@ def run(
     spent["evaluate"] = lap.seconds
     lap = Stopwatch()
     explanation = graph.run(
-        "explain", recipe, workspace, progress, user=_last_user(recipe, workspace), run=names[-1], device=device
+        "explain",
+        recipe,
+        workspace,
+        progress,
+        user=_last_user(recipe, workspace),
+        run=names[-1],
+        device=device,
     )
     spent["explain"] = lap.seconds
     return DemoResult(

@@ -115,7 +115,9 @@ def ensure(
         needed = lack.stage
         command = locate.prepare_command(recipe) if needed == "prepare" else f"reclora {needed}"
         if no_deps:
-            raise MissingInputError(f"{stage} needs {needed}, and {lack.why}", hint=f"Run `{command}` first.")
+            raise MissingInputError(
+                f"{stage} needs {needed}, and {lack.why}", hint=f"Run `{command}` first."
+            )
         progress.say(f"{needed} runs first: {stage} needs it, and {lack.why}")
         options = {} if needed == "prepare" else {"device": device}
         catalog.STAGES.load(needed)(recipe, workspace, progress, **options)
@@ -125,7 +127,9 @@ def ensure(
 
 def _ask_to_finetune(stage: str, recipe: Recipe, confirm: Confirm | None) -> None:
     # Asked before anything runs: the stages before it are for nothing when the answer is no.
-    question = f"{stage} needs a fine-tuned run of {recipe.data.source}, and there is none. Start one?"
+    question = (
+        f"{stage} needs a fine-tuned run of {recipe.data.source}, and there is none. Start one?"
+    )
     if not (confirm and confirm(question)):
         raise MissingInputError(
             f"{stage} needs a fine-tuned run of {recipe.data.source}, and there is none",

@@ -78,7 +78,9 @@ def to_yaml(recipe: Recipe) -> str:
 
 def fingerprint(*parts: BaseModel | str | int | float | Mapping[str, Any] | Sequence[Any]) -> str:
     """SHA-256 (hex) of recipe sections and values, stable under key order."""
-    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    plain = [
+        part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts
+    ]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -103,7 +105,9 @@ def _locate(name: str | Path, folder: str = "") -> Path:
     shipped = recipes_folder() / folder / f"{name}.yaml"
     if not shipped.is_file():
         kind = "method" if folder else "recipe"
-        raise UsageError(f"unknown {kind} {str(name)!r}", hint=did_you_mean(str(name), names(folder)))
+        raise UsageError(
+            f"unknown {kind} {str(name)!r}", hint=did_you_mean(str(name), names(folder))
+        )
     return shipped
 
 
@@ -148,7 +152,8 @@ def _nest(path: Iterable[str], value: Any) -> Tree:
 def _sentence(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{place}: unknown key. {did_you_mean(str(problem['loc'][-1]), _keys_at(problem['loc'][:-1]))}"
+        *section, key = problem["loc"]
+        return f"{place}: unknown key. {did_you_mean(str(key), _keys_at(section))}"
     if problem["type"] == "missing":
         return f"{place}: missing"
     return f"{place}: {problem['msg']} (got {problem['input']!r})"

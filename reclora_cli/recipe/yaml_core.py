@@ -36,4 +36,4 @@ def parse(text: str) -> Any:
     Raises:
         yaml.YAMLError: when ``text`` is not YAML.
     """
-    return yaml.load(text, Loader=_CoreLoader)  # noqa: S506 - a SafeLoader
+    return yaml.load(text, Loader=_CoreLoader)

@@ -20,8 +20,6 @@ from reclora_cli.prompt.buckets import micro_batches
 from reclora_cli.prompt.encode import EncodedPrompts
 
 
-
-
 @dataclass(frozen=True)
 class Answered:
     """What the LM says to n questions.
@@ -58,7 +56,11 @@ def answer(
     gates: NDArray[np.float32] | None = None
     with torch.inference_mode(), progress.task("score", total=len(encoded), unit="rows") as task:
         for chosen in micro_batches(encoded.lengths, batch_tokens):
-            given = None if representation is None else torch.from_numpy(representation[chosen]).to(device)
+            given = (
+                None
+                if representation is None
+                else torch.from_numpy(representation[chosen]).to(device)
+            )
             ids_BT = torch.from_numpy(encoded.padded(chosen)).to(device)
             at_B1 = torch.from_numpy(encoded.lengths[chosen, None].astype(np.int64) - 1).to(device)
             with adapter.personalised(given):

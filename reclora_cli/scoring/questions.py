@@ -42,7 +42,10 @@ class Questions:
         rows = np.asarray(rows, dtype=np.int64)
         users, items = store.row_user(rows), store.row_item(rows)
         return cls(
-            users.astype(np.int64), items.astype(np.int64), store.history_end[rows].astype(np.int64), rows
+            users.astype(np.int64),
+            items.astype(np.int64),
+            store.history_end[rows].astype(np.int64),
+            rows,
         )
 
     @classmethod
@@ -60,7 +63,7 @@ class Questions:
         return cls(np.full(len(items), user), np.asarray(items, dtype=np.int64), np.array(ends))
 
     def recent(self, store: InteractionsStore, k: int) -> Positions:
-        """The last ``k`` behaviours before each question, (n, k) in time order, -1 after the end."""
+        """The last ``k`` behaviours before each question, (n, k) as ``histories.recent``."""
         starts = store.user_start[self.users]
         first = np.maximum(starts, self.ends - k)
         positions = first[:, None] + np.arange(k)
@@ -83,4 +86,3 @@ class Questions:
             vectors, store.item, store.user_start, self.users, self.items, self.ends, k
         )
         return histories.in_time_order(found, k)
-

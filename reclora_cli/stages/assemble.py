@@ -39,7 +39,12 @@ class Speaker:
     ) -> EncodedPrompts:
         """The prompts of n questions as token ids, framed; a history too long is shortened."""
         return EncodedPrompts.of(
-            writer, self.framing, users, items, positions, limit=self.lm.context - self.answers.longest
+            writer,
+            self.framing,
+            users,
+            items,
+            positions,
+            limit=self.lm.context - self.answers.longest,
         )
 
 
@@ -76,7 +81,9 @@ class Sources:
 
     @cached_property
     def crm(self) -> CrmScorer:
-        artefact = locate.require(locate.crm(self.recipe, self.workspace), "CRM", "reclora pretrain-crm")
+        artefact = locate.require(
+            locate.crm(self.recipe, self.workspace), "CRM", "reclora pretrain-crm"
+        )
         retrieving = locate.crm_behaviours(self.recipe) == "retrieved"
         return CrmScorer.load(
             artefact.path, self.store, self.ranked if retrieving else None, device=self.device
@@ -84,7 +91,9 @@ class Sources:
 
     @cached_property
     def writer(self) -> PromptWriter:
-        template = catalog.PROMPT_TEMPLATES.load(self.recipe.prompt.template, where="prompt.template")
+        template = catalog.PROMPT_TEMPLATES.load(
+            self.recipe.prompt.template, where="prompt.template"
+        )
         return PromptWriter(self.store, template)
 
     def prompt_behaviours(self, questions: Questions, policy: str) -> Positions:

@@ -1,7 +1,7 @@
 """``reclora explain``: which experts speak for a user, what the prompt holds, and P(yes).
 
-This inspects the model and names no causes. Gate weights belong to a row, not to a user (method.md
-section 1): the row's own stand beside the mean over the user's rows, and both beside the average user.
+This inspects the model and names no causes. Gate weights belong to a row, not to a user: the row's
+own stand beside the mean over the user's rows, and both beside the average user.
 """
 
 from __future__ import annotations
@@ -144,7 +144,10 @@ def run(
     progress.say(f"Run: {chosen.name}")
     speaker = load_speaker(chosen.recipe.lm, sources.device, progress)
     adapter = open_adapter(
-        chosen.recipe.adapter.kind, chosen.artefact.path / "adapter", speaker.lm.model, speaker.lm.identity
+        chosen.recipe.adapter.kind,
+        chosen.artefact.path / "adapter",
+        speaker.lm.model,
+        speaker.lm.identity,
     )
     positions = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
     encoded = speaker.encode(sources.writer, question.users, question.items, positions)
@@ -162,7 +165,9 @@ def run(
     )
     gate = None
     if answered.gate_weights is not None:
-        gate = _gate_view(answered.gate_weights[0], _user_weights(sources, adapter, rows), chosen, adapter)
+        gate = _gate_view(
+            answered.gate_weights[0], _user_weights(sources, adapter, rows), chosen, adapter
+        )
     result = ExplainResult(
         dataset=chosen.recipe.data.source,
         run=chosen.name,
@@ -185,9 +190,7 @@ def run(
     return result
 
 
-def _question(
-    store: InteractionsStore, user: int, rows: Positions, item: str | None
-) -> Questions:
+def _question(store: InteractionsStore, user: int, rows: Positions, item: str | None) -> Questions:
     if item is not None:
         target = store.find_item(item)
         of_item = rows[store.row_item(rows) == target]
@@ -279,7 +282,9 @@ def _target(store: InteractionsStore, question: Questions) -> Target:
 def _behaviours(store: InteractionsStore, positions: Positions) -> list[Behaviour]:
     titles = store.items[schema.TITLE]
     return [
-        Behaviour(str(titles.iloc[int(store.item[p])]), _date(store, int(p)), _rating(store, int(p)))
+        Behaviour(
+            str(titles.iloc[int(store.item[p])]), _date(store, int(p)), _rating(store, int(p))
+        )
         for p in positions
         if p >= 0
     ]

@@ -1,7 +1,7 @@
 """``reclora finetune``: few-shot tuning of an adapter inside the frozen LM (paper, section 3.4).
 
-What differs between RecLoRA, ReLLa, TALLRec and plain LoRA is two choices of the recipe, adapter and
-behaviours; the path is one.
+RecLoRA, ReLLa, TALLRec and plain LoRA differ in two choices of the recipe, adapter and behaviours;
+the path is one.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def run(
     """
     if recipe.adapter.kind == "none":
         raise UsageError(
-            "zero-shot tunes nothing", where="--method", hint="Score it: `reclora evaluate --zero-shot`."
+            "zero-shot tunes nothing",
+            where="--method",
+            hint="Score it: `reclora evaluate --zero-shot`.",
         )
     chosen = devices.pick(device)
     sources = Sources(recipe, workspace, chosen)
@@ -102,7 +104,9 @@ def run(
             figures = artefact.manifest().figures  # type: ignore[union-attr]
             return FinetuneResult(**{**figures, "up_to_date": True})
         watch = Stopwatch()
-        result = _tune(recipe, sources, rows, artefact, inputs, progress, force=force, device=chosen)
+        result = _tune(
+            recipe, sources, rows, artefact, inputs, progress, force=force, device=chosen
+        )
         final = replace(result, seconds=watch.seconds)
         artefact.finish(
             Manifest(
@@ -118,7 +122,9 @@ def run(
         return final
 
 
-def make_adapter(recipe: Recipe, model: torch.nn.Module, representation_width: int | None) -> Adapter:
+def make_adapter(
+    recipe: Recipe, model: torch.nn.Module, representation_width: int | None
+) -> Adapter:
     """The recipe's adapter, untrained, inside ``model``.
 
     Args:
@@ -170,7 +176,7 @@ def make_examples(
     """Every shot's prompt (two of them under ``mixed``), answer and R_c.
 
     Args:
-        cache: file that keeps R_c of the shots, so that a resumed tuning does not ask the CRM again.
+        cache: file that keeps R_c of the shots; a resumed tuning does not ask the CRM again.
     """
     questions = Questions.of_rows(sources.store, rows)
     encoded = [_encode(sources, speaker, questions, policy) for policy in policies(recipe)]
@@ -186,7 +192,9 @@ def make_examples(
     )
 
 
-def _encode(sources: Sources, speaker: Speaker, questions: Questions, policy: str) -> EncodedPrompts:
+def _encode(
+    sources: Sources, speaker: Speaker, questions: Questions, policy: str
+) -> EncodedPrompts:
     positions = sources.prompt_behaviours(questions, policy)
     return speaker.encode(sources.writer, questions.users, questions.items, positions)
 
@@ -288,7 +296,8 @@ def _planned(
         progress.say("lengths are of recent behaviours: build-index has not run")
     if plan.seconds > _DAY:
         progress.warn(
-            f"this plan takes about {plan.seconds / _DAY:.1f} days; fewer --shots, or a GPU, take less"
+            f"this plan takes about {plan.seconds / _DAY:.1f} days; "
+            "fewer --shots, or a GPU, take less"
         )
     return FinetuneResult(
         run=locate.run(recipe, workspace).name,

@@ -24,9 +24,14 @@ def draw(result: ExplainResult, path: Path) -> None:
     figure = Figure(figsize=(9, 8), layout="constrained", dpi=120)
     canvas = FigureCanvasAgg(figure)
     if path.suffix.lstrip(".").lower() not in canvas.get_supported_filetypes():
-        raise UsageError(f"cannot write {path.suffix or 'a file without suffix'}", where="--plot", hint="Use .png or .svg.")
+        raise UsageError(
+            f"cannot write {path.suffix or 'a file without suffix'}",
+            where="--plot",
+            hint="Use .png or .svg.",
+        )
     figure.suptitle(
-        f"User {result.user}, {result.target.title}: P(yes) = {result.probability:.3f}\n{result.run}",
+        f"User {result.user}, {result.target.title}: P(yes) = {result.probability:.3f}\n"
+        f"{result.run}",
         fontsize=11,
     )
     bars, heat = figure.subplots(2, 1, height_ratios=[1, 1.6])
@@ -42,7 +47,15 @@ def _bars(axes, gate: GateView) -> None:  # type: ignore[no-untyped-def]
     axes.bar(at - width, gate.row, width, label="this row", color="#0072B2")
     axes.bar(at, gate.user, width, yerr=gate.user_sd, label=named, color="#56B4E9", capsize=2)
     average = f"average of {gate.average_users} users ± sd"
-    axes.bar(at + width, gate.average, width, yerr=gate.average_sd, label=average, color="#BBBBBB", capsize=2)
+    axes.bar(
+        at + width,
+        gate.average,
+        width,
+        yerr=gate.average_sd,
+        label=average,
+        color="#BBBBBB",
+        capsize=2,
+    )
     axes.axhline(1 / gate.experts, color="#444444", linewidth=0.8, linestyle=":")
     axes.set(xlabel="expert", ylabel="gate weight, mean over projections", xticks=at)
     axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.18), frameon=False)
@@ -51,4 +64,6 @@ def _bars(axes, gate: GateView) -> None:  # type: ignore[no-untyped-def]
 def _heat(axes, figure, gate: GateView) -> None:  # type: ignore[no-untyped-def]
     image = axes.imshow(np.array(gate.by_layer), aspect="auto", cmap="viridis", vmin=0)
     axes.set(xlabel="expert", ylabel="layer", xticks=np.arange(gate.experts))
-    figure.colorbar(image, ax=axes, label="gate weight of this row, mean over a layer's projections")
+    figure.colorbar(
+        image, ax=axes, label="gate weight of this row, mean over a layer's projections"
+    )

@@ -1,4 +1,4 @@
-"""Where each stage's artefact lies for a recipe: its name ends in the fingerprint of what decides it.
+"""Where each stage's artefact lies: its name ends in the fingerprint of what decides it.
 
 Two recipes that share a CRM or an index find the same folder, so nothing is trained twice; what a
 stage *reads* (its inputs) is compared through manifests, not names.
@@ -104,7 +104,9 @@ def require(artefact: Artefact, what: str, command: str) -> Artefact:
         MissingInputError: naming the command that makes it.
     """
     if artefact.manifest() is None:
-        raise MissingInputError(f"no {what} here", where=str(artefact.path), hint=f"Run `{command}` first.")
+        raise MissingInputError(
+            f"no {what} here", where=str(artefact.path), hint=f"Run `{command}` first."
+        )
     return artefact
 
 
@@ -122,7 +124,9 @@ def inputs_of(stage: str, recipe: Recipe, workspace: Workspace) -> dict[str, str
     """
     if stage == "prepare":
         return {}
-    found = {"store": require(store(recipe, workspace), "prepared dataset", prepare_command(recipe))}
+    found = {
+        "store": require(store(recipe, workspace), "prepared dataset", prepare_command(recipe))
+    }
     if (stage == "pretrain-crm" and crm_behaviours(recipe) == "retrieved") or (
         stage == "finetune" and needs_index(recipe)
     ):

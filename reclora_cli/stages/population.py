@@ -63,7 +63,7 @@ def measure(weights: NDArray[np.float32], users: NDArray[np.int64]) -> Populatio
 
 
 def write(folder: Path, population: Population) -> None:
-    """Keep it in a run folder: ``population_mean.npy``, ``population_sd.npy``, ``population.json``."""
+    """Keep it in a run folder, as ``population_*.npy`` and ``population.json``."""
     for name, values in (("mean", population.mean), ("sd", population.sd)):
         with atomic_file(folder / f"population_{name}.npy") as file:
             np.save(file, values)

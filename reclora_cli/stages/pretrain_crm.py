@@ -278,6 +278,6 @@ def _timed_step(work: Work[Labelled], optimizer: torch.optim.Optimizer, step: in
     start = time.perf_counter()
     optimizer.zero_grad(set_to_none=True)
     for batch, weight in work.micro_batches(step):
-        (work.loss(batch) * weight).backward()
+        (work.loss(batch) * weight).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return time.perf_counter() - start

@@ -1,6 +1,6 @@
 """Runs in a workspace: the folders that ``finetune`` writes.
 
-    recipe.yaml  log.jsonl  adapter/  shots.npy  checkpoints/ (while it runs)  manifest.json
+recipe.yaml  log.jsonl  adapter/  shots.npy  checkpoints/ (while it runs)  manifest.json
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
     known = finished(workspace, dataset)
     if not known:
         raise MissingInputError(
-            f"no finished run of {dataset} here", where=str(workspace.root), hint="Run `reclora finetune` first."
+            f"no finished run of {dataset} here",
+            where=str(workspace.root),
+            hint="Run `reclora finetune` first.",
         )
     if name is None:
         return known[-1]
@@ -57,7 +59,9 @@ def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
     found = exact or [run for run in known if run.name.startswith(name)]
     if len(found) != 1:
         what = f"several runs begin with {name!r}" if found else f"no run is called {name!r}"
-        raise UsageError(what, where="--run", hint=did_you_mean(name, [run.name for run in found or known]))
+        raise UsageError(
+            what, where="--run", hint=did_you_mean(name, [run.name for run in found or known])
+        )
     return found[0]
 
 
@@ -77,7 +81,9 @@ def check_inputs(run: Run, workspace: Workspace) -> None:
         RecloraError: the store, index or CRM changed since; names them.
     """
     inputs = locate.inputs_of("finetune", run.recipe, workspace)
-    changed = [name for name, identity in inputs.items() if run.manifest.inputs.get(name) != identity]
+    changed = [
+        name for name, identity in inputs.items() if run.manifest.inputs.get(name) != identity
+    ]
     if changed:
         raise RecloraError(
             f"its {' and '.join(changed)} changed since it was tuned",

@@ -76,7 +76,9 @@ class Checkpoints:
             try:
                 state = _read_whole(folder)
             except (OSError, ValueError, KeyError, SafetensorError) as error:
-                progress.warn(f"checkpoint {folder.name} is damaged ({error}); trying the one before")
+                progress.warn(
+                    f"checkpoint {folder.name} is damaged ({error}); trying the one before"
+                )
                 continue
             if state["belongs_to"] != self.belongs_to:
                 raise RecloraError(
@@ -109,7 +111,9 @@ def _read_whole(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _copy_into(tensors: Mapping[str, torch.Tensor], saved: Mapping[str, torch.Tensor], folder: Path) -> None:
+def _copy_into(
+    tensors: Mapping[str, torch.Tensor], saved: Mapping[str, torch.Tensor], folder: Path
+) -> None:
     if set(tensors) != set(saved):
         odd = sorted(set(tensors) ^ set(saved))[:3]
         raise RecloraError(f"the checkpoint holds other tensors, e.g. {odd}", where=str(folder))

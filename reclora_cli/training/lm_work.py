@@ -38,9 +38,7 @@ class TunableAdapter(Protocol):
 
     def tensors(self) -> dict[str, torch.Tensor]: ...
 
-    def personalised(
-        self, representation: torch.Tensor | None
-    ) -> AbstractContextManager[Any]: ...
+    def personalised(self, representation: torch.Tensor | None) -> AbstractContextManager[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,9 @@ def lm_work(
         for part in micro_batches(lengths[chosen], recipe.micro_batch_tokens):
             yield collate(examples, chosen[part], device), len(part) / len(chosen)
 
-    groups = [ParameterGroup(adapter.expert_parameters(), recipe.learning_rate, recipe.weight_decay)]
+    groups = [
+        ParameterGroup(adapter.expert_parameters(), recipe.learning_rate, recipe.weight_decay)
+    ]
     gates = adapter.gate_parameters()
     if gates:
         groups.append(ParameterGroup(gates, recipe.gate_learning_rate, recipe.weight_decay))

@@ -57,7 +57,7 @@ class Work(Generic[Batch]):
         micro_batches: step (0-based) -> ``(batch, weight)`` pairs whose weights sum to 1. A pure
             function of the step.
         loss: mean loss of one micro-batch, a scalar with a graph.
-        during: context held over a micro-batch's forward and backward pass, e.g. bound gate weights.
+        during: context held over a micro-batch's forward and backward pass (bound gate weights).
         unit: what ``rows_per_step`` counts, for progress.
     """
 
@@ -84,7 +84,9 @@ class Log:
         """Drop the lines of later steps, and a last line that was cut short."""
         if not self.path.is_file():
             return
-        kept = [line for line in self.path.read_text("utf-8").splitlines() if _step_of(line) <= step]
+        kept = [
+            line for line in self.path.read_text("utf-8").splitlines() if _step_of(line) <= step
+        ]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def write(self, **figures: Any) -> None:
@@ -116,7 +118,9 @@ def fit(
         RecloraError: the loss stopped being finite; names the step and the last good checkpoint.
     """
     optimizer = make_optimizer(work.groups)
-    step, memory = checkpoints.restore(work.tensors, optimizer, progress) if checkpoints else (0, {})
+    step, memory = (
+        checkpoints.restore(work.tensors, optimizer, progress) if checkpoints else (0, {})
+    )
     if log:
         log.keep_until(step)
     if step:
@@ -182,7 +186,11 @@ def _devices(work: Work[Any]) -> list[torch.device]:
 
 
 def _diverged(step: int, loss: float, checkpoints: Checkpoints | None) -> RecloraError:
-    kept = f"the last good checkpoint is in {checkpoints.folder}" if checkpoints else "nothing was kept"
+    kept = (
+        f"the last good checkpoint is in {checkpoints.folder}"
+        if checkpoints
+        else "nothing was kept"
+    )
     return RecloraError(
         f"training diverged at step {step + 1}: the loss is {loss}; {kept}",
         hint="Lower the learning rate with --set and repeat the command.",

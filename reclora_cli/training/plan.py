@@ -78,7 +78,9 @@ def predict(
         _HIDDEN_KEPT * description.width + _FEED_FORWARD_KEPT * description.feed_forward
     )
     activations = dtype.itemsize * per_token * max(micro_batch_tokens, round(tokens_per_example))
-    memory = description.weight_bytes(quantisation, dtype) + trainable_parameters * 4 * _ADAMW_COPIES
+    memory = (
+        description.weight_bytes(quantisation, dtype) + trainable_parameters * 4 * _ADAMW_COPIES
+    )
     return TuningPlan(
         rows=rows,
         examples=examples,

@@ -1,4 +1,4 @@
-"""What keeps the house in shape: names that resolve, recipes that load, rooms without catch-alls."""
+"""What keeps the house in shape: names that resolve, recipes that load, no catch-all rooms."""
 
 from __future__ import annotations
 
@@ -49,12 +49,13 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 
 def test_only_the_console_prints() -> None:
-    printing = []
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
-                printing.append(path.name)
-    assert set(printing) <= {"console.py"}
+    printing = {
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    }
+    assert printing <= {"console.py"}
 
 
 def test_help_imports_no_heavy_package() -> None:

@@ -186,7 +186,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = make(arguments, Path(folder))
         lengths = bench.prompts.lengths
-        print(f"{arguments.rows} prompts of {lengths.mean():.0f} tokens (max {lengths.max()}), ", end="")
+        print(
+            f"{arguments.rows} prompts of {lengths.mean():.0f} tokens (max {lengths.max()}), ",
+            end="",
+        )
         print(f"micro-batch {arguments.micro_batch}, {torch.get_num_threads()} threads")
         seconds: dict[str, list[float]] = {side: [] for side in SIDES}
         for round_ in range(arguments.rounds + 1):

@@ -27,7 +27,10 @@ def test_shots_and_experts_change_the_run_and_share_index_and_crm(tmp_path: Path
 
 def test_a_crm_of_recent_behaviours_does_not_depend_on_the_index(tmp_path: Path) -> None:
     ws = Workspace(tmp_path)
-    one, other = load("reclora", "crm.model=din"), load("reclora", "crm.model=din", "retriever.pca=64")
+    one, other = (
+        load("reclora", "crm.model=din"),
+        load("reclora", "crm.model=din", "retriever.pca=64"),
+    )
     assert locate.crm(one, ws) == locate.crm(other, ws)
     assert locate.index(one, ws) != locate.index(other, ws)
     with_sim = [load("reclora", "retriever.pca=64"), load("reclora")]

@@ -37,6 +37,8 @@ def test_a_run_without_them_says_how_to_mend_it(tmp_path: Path) -> None:
 
 
 def test_a_layers_projections_are_averaged_in_the_models_order() -> None:
-    names = [f"model.layers.{layer}.self_attn.{p}" for layer in (0, 1, 10) for p in ("q_proj", "v_proj")]
+    names = [
+        f"model.layers.{layer}.self_attn.{p}" for layer in (0, 1, 10) for p in ("q_proj", "v_proj")
+    ]
     weights = np.arange(12, dtype=np.float32).reshape(6, 2)
     np.testing.assert_allclose(by_layer(weights, names), [[1, 2], [5, 6], [9, 10]])
