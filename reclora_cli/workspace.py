@@ -152,9 +152,9 @@ class Workspace:
         if file.is_file():
             try:
                 content = json.loads(file.read_text(encoding="utf-8"))
-            except json.JSONDecodeError:
-                content = {}
-            _check_format(content.get("format"), file)
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                content = None
+            _check_format(content.get("format") if isinstance(content, dict) else None, file)
         return cls(root)
 
     def dataset(self, name: str) -> Path:
@@ -175,11 +175,9 @@ class Workspace:
     def artefacts(self, dataset: str, kind: str) -> list[Artefact]:
         """Artefacts of a kind (``index``, ``crm``, ``runs``), oldest first; unfinished ones too."""
         folder = self.dataset(dataset) / kind
-        found = (
-            [Artefact(path) for path in folder.iterdir() if path.is_dir()]
-            if folder.is_dir()
-            else []
-        )
+        inside = folder.iterdir() if folder.is_dir() else ()
+        # Names with a dot are half-written: see ``atomic_folder``.
+        found = [Artefact(path) for path in inside if path.is_dir() and path.name[0] != "."]
         return sorted(found, key=_age)
 
     def datasets(self) -> list[str]:
@@ -234,6 +232,8 @@ def explain_os_errors(place: Path) -> Iterator[None]:
             )
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             what, hint = "no permission to write", "Choose another folder with --workspace."
+        elif error.errno in {errno.ENOTDIR, errno.EEXIST}:
+            what, hint = "a file stands where a folder must be", "Move it, or use --workspace."
         else:
             raise
         raise RecloraError(what, where=str(error.filename or place), hint=hint) from error

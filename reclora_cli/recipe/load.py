@@ -111,18 +111,24 @@ def _locate(name: str | Path, folder: str = "") -> Path:
     return shipped
 
 
-def _read(path: Path) -> Tree:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> Tree:
+    if path in above:
+        chain = " -> ".join(file.stem for file in (*above, path))
+        raise UsageError(f"extends itself: {chain}", where=str(path))
     try:
         tree = parse(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"not valid YAML: {error}", where=str(path)) from None
     if not isinstance(tree, dict):
         raise UsageError("a recipe is a mapping of sections", where=str(path))
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
+    if not isinstance(parent, str):
+        raise UsageError(f"extends takes the name of one recipe, got {parent!r}", where=str(path))
     beside = path.parent / f"{parent}.yaml"
-    return _merge(_read(beside if beside.is_file() else _locate(parent)), tree)
+    below = beside if beside.is_file() else _locate(parent)
+    return _merge(_read(below, (*above, path)), tree)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
