@@ -154,7 +154,7 @@ def _causal_model(
         model = AutoModelForCausalLM.from_pretrained(
             place.folder, dtype=dtype, quantization_config=settings, device_map={"": device}
         )
-    quantise.keep_trainable(model)
+    quantise.settle(model, device)
     return model
 
 

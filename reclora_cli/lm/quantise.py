@@ -1,7 +1,7 @@
 """8-bit and 4-bit bases through bitsandbytes, behind one option.
 
-8-bit is LLM.int8() (arXiv 2208.07339), 4-bit is NF4 with double quantisation (QLoRA, arXiv
-2305.14314). Both run on CPUs and CUDA; only the linear layers of the decoder are quantised.
+8-bit is LLM.int8() (arXiv 2208.07339) on CUDA, and its weights alone on a CPU; 4-bit is NF4 with
+double quantisation (QLoRA, arXiv 2305.14314). Only the linear layers of the decoder are quantised.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BITS = {"none": None, "8bit": 8, "4bit": 4}
 _IDLE_LINES = {
     # A line for each 8-bit layer at each call.
     "bitsandbytes.autograd._functions": "inputs will be cast",
-    # A kernel for packed 4-bit inference, which is not used here (see keep_trainable).
+    # A kernel for packed 4-bit inference, which is not used here (see settle).
     "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",
 }
 """Loggers of bitsandbytes, and how what they write needlessly is told."""
@@ -67,13 +67,17 @@ def config(
     )
 
 
-def keep_trainable(model: nn.Module) -> None:
-    """Keep 4-bit layers on a CPU from repacking themselves at their first pass without gradients.
+def settle(model: nn.Module, device: torch.device) -> None:
+    """Make quantised layers compute the same in training and in scoring; a no-op without them.
 
-    The repacked form is for inference only: afterwards no gradient passes through the layer, so a
-    model that was scored once could not be tuned. It also computes in bfloat16, and fails on
-    widths that are no multiples of its block.
+    On a CPU, 8-bit layers round their weights only (see ``lm.weight_only``). 4-bit layers are kept
+    from repacking themselves at their first pass without gradients: the repacked form lets no
+    gradient through, so that a model scored once could not be tuned, and computes in bfloat16.
     """
+    if device.type == "cpu" and getattr(model, "is_loaded_in_8bit", False):
+        from reclora_cli.lm.weight_only import round_weights_only
+
+        round_weights_only(model)
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]

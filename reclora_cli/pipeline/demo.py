@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,46 +53,28 @@ def run(
         shots: training rows for the LM; ``None`` for the recipe's.
         rows: test rows scored; ``None`` for the recipe's.
     """
-    watch, spent = Stopwatch(), {}
+    watch = Stopwatch()
     values = {"finetune.shots": shots, "evaluate.rows": rows, "seed": seed}
     tuned = {name: recipes.load(RECIPE, method=name, values=values) for name in METHODS}
-    recipe = tuned["reclora"]
-    for stage in ("prepare", "build-index", "pretrain-crm"):
+    recipe, spent = tuned["reclora"], {}
+
+    def walk(stage: str, of: recipes.Recipe = recipe, name: str = "", **options: Any) -> Any:
         lap = Stopwatch()
-        if stage == "prepare":
-            graph.run(stage, recipe, workspace, progress)
-        else:
-            graph.run(stage, recipe, workspace, progress, device=device)
-        spent[stage] = lap.seconds
-    names = []
-    for method, of_method in tuned.items():
-        lap = Stopwatch()
-        result = graph.run("finetune", of_method, workspace, progress, device=device)
-        names.append(result.run)
-        spent[f"finetune {method}"] = lap.seconds
-    lap = Stopwatch()
-    evaluation = graph.run(
-        "evaluate",
-        recipe,
-        workspace,
-        progress,
-        runs=tuple(reversed(names)),
-        zero_shot=True,
-        crm=True,
-        device=device,
-    )
-    spent["evaluate"] = lap.seconds
-    lap = Stopwatch()
-    explanation = graph.run(
-        "explain",
-        recipe,
-        workspace,
-        progress,
-        user=_last_user(recipe, workspace),
-        run=names[-1],
-        device=device,
-    )
-    spent["explain"] = lap.seconds
+        result = graph.run(stage, of, workspace, progress, **options)
+        spent[name or stage] = lap.seconds
+        return result
+
+    walk("prepare")
+    walk("build-index", device=device)
+    walk("pretrain-crm", device=device)
+    names = [
+        walk("finetune", of_method, f"finetune {method}", device=device).run
+        for method, of_method in tuned.items()
+    ]
+    latest_first = tuple(reversed(names))
+    evaluation = walk("evaluate", runs=latest_first, zero_shot=True, device=device)
+    user = _last_user(recipe, workspace)
+    explanation = walk("explain", user=user, run=names[-1], device=device)
     return DemoResult(
         dataset=recipe.data.source,
         shots=recipe.finetune.shots,

@@ -52,6 +52,8 @@ def load_speaker(recipe: LmRecipe, device: torch.device, progress: Progress = SI
     """Load the LM, and derive its framing and its answer tokens."""
     lm = load(recipe, device, progress)
     framing = Framing.of(lm.tokenizer, recipe.chat_template)
+    if framing.system:
+        progress.warn(f"the chat template of {lm.name} puts its own system message before prompts")
     return Speaker(lm, framing, Answers.of(lm.tokenizer, framing, recipe.yes, recipe.no))
 
 

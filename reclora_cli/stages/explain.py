@@ -142,32 +142,7 @@ def run(
     rows = store.rows_of_user(who)
     question = _question(store, who, rows, item)
     progress.say(f"Run: {chosen.name}")
-    speaker = load_speaker(chosen.recipe.lm, sources.device, progress)
-    adapter = open_adapter(
-        chosen.recipe.adapter.kind,
-        chosen.artefact.path / "adapter",
-        speaker.lm.model,
-        speaker.lm.identity,
-    )
-    positions = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
-    encoded = speaker.encode(sources.writer, question.users, question.items, positions)
-    gated = locate.needs_crm(chosen.recipe)
-    represented = sources.representation(question) if gated else None
-    answered = answer(
-        speaker.lm.model,
-        adapter,
-        speaker.answers,
-        encoded,
-        represented,
-        device=sources.device,
-        batch_tokens=chosen.recipe.evaluate.batch_tokens,
-        keep_gates=True,
-    )
-    gate = None
-    if answered.gate_weights is not None:
-        gate = _gate_view(
-            answered.gate_weights[0], _user_weights(sources, adapter, rows), chosen, adapter
-        )
+    asked = _ask(chosen, sources, question, rows, progress)
     result = ExplainResult(
         dataset=chosen.recipe.data.source,
         run=chosen.name,
@@ -177,17 +152,56 @@ def run(
         seen_in_training=bool(store.seen_users[who]),
         rows=_rows_by_split(store, rows),
         target=_target(store, question),
-        behaviours=_behaviours(store, positions[0]),
-        prompt=sources.writer.text(question.users, question.items, positions)[0],
-        probability=float(answered.probability[0]),
-        crm_probability=_crm_probability(sources, question) if gated else None,
-        gate=gate,
+        behaviours=_behaviours(store, asked.positions[0]),
+        prompt=sources.writer.text(question.users, question.items, asked.positions)[0],
+        probability=asked.probability,
+        crm_probability=asked.crm_probability,
+        gate=asked.gate,
         plot=str(plot) if plot else None,
         seconds=watch.seconds,
     )
     if plot:
         _draw(result, plot)
     return result
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the run says to one question; fields as in ``ExplainResult``."""
+
+    positions: Positions
+    probability: float
+    crm_probability: float | None
+    gate: GateView | None
+
+
+def _ask(
+    chosen: runs.Run, sources: Sources, question: Questions, rows: Positions, progress: Progress
+) -> _Asked:
+    """Put the question to the run's LM, its gate and its CRM; ``rows`` are the user's."""
+    speaker = load_speaker(chosen.recipe.lm, sources.device, progress)
+    folder = chosen.artefact.path / "adapter"
+    adapter = open_adapter(
+        chosen.recipe.adapter.kind, folder, speaker.lm.model, speaker.lm.identity
+    )
+    gated = locate.needs_crm(chosen.recipe)
+    positions = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
+    answered = answer(
+        speaker.lm.model,
+        adapter,
+        speaker.answers,
+        speaker.encode(sources.writer, question.users, question.items, positions),
+        sources.representation(question) if gated else None,
+        device=sources.device,
+        batch_tokens=chosen.recipe.evaluate.batch_tokens,
+        keep_gates=True,
+    )
+    gate = None
+    if answered.gate_weights is not None:
+        of_user = _user_weights(sources, adapter, rows)
+        gate = _gate_view(answered.gate_weights[0], of_user, chosen, adapter)
+    crm_says = _crm_probability(sources, question) if gated else None
+    return _Asked(positions, float(answered.probability[0]), crm_says, gate)
 
 
 def _question(store: InteractionsStore, user: int, rows: Positions, item: str | None) -> Questions:

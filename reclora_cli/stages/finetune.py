@@ -7,7 +7,6 @@ the path is one.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,18 +24,17 @@ from reclora_cli.lm.describe import describe
 from reclora_cli.lora import GateSettings, attach
 from reclora_cli.lora.adapters import Adapter, MetaAdapter, PlainLora
 from reclora_cli.progress import SILENT, Progress
-from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
-from reclora_cli.scoring.crm_scorer import cached_representations
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.seeding import stream_seed
 from reclora_cli.stages import locate, population
-from reclora_cli.stages.assemble import Sources, Speaker, load_speaker
+from reclora_cli.stages.assemble import Sources, load_speaker
 from reclora_cli.stages.runs import RECIPE_FILE
+from reclora_cli.stages.shot_examples import encode, make_examples, policies
 from reclora_cli.training import Checkpoints, Log, fit
-from reclora_cli.training.lm_work import Examples, lm_work, steps_of
+from reclora_cli.training.lm_work import lm_work, steps_of
 from reclora_cli.training.plan import TuningPlan, predict
-from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, write_text
+from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, atomic_file, write_text
 
 _DAY = 24 * 3600
 _SAMPLED_FOR_PLAN = 256
@@ -61,13 +59,13 @@ class FinetuneResult:
     steps: int
     trainable_parameters: int
     gate_parameters: int
-    first_loss: float | None
-    last_loss: float | None
-    seconds: float
-    shortened_prompts: int
-    up_to_date: bool
-    dry_run: bool
-    plan: TuningPlan | None
+    first_loss: float | None = None
+    last_loss: float | None = None
+    seconds: float = 0.0
+    shortened_prompts: int = 0
+    up_to_date: bool = False
+    dry_run: bool = False
+    plan: TuningPlan | None = None
 
 
 def run(
@@ -158,47 +156,6 @@ def make_adapter(
     )
 
 
-def policies(recipe: Recipe) -> tuple[str, ...]:
-    """Behaviour policies of a shot's prompts: one prompt each; ``mixed`` gives two."""
-    if recipe.prompt.behaviours == "mixed":
-        return ("recent", "retrieved")
-    return (recipe.prompt.behaviours,)
-
-
-def make_examples(
-    recipe: Recipe,
-    sources: Sources,
-    speaker: Speaker,
-    rows: NDArray[np.int64],
-    cache: Path,
-    progress: Progress = SILENT,
-) -> Examples:
-    """Every shot's prompt (two of them under ``mixed``), answer and R_c.
-
-    Args:
-        cache: file that keeps R_c of the shots; a resumed tuning does not ask the CRM again.
-    """
-    questions = Questions.of_rows(sources.store, rows)
-    encoded = [_encode(sources, speaker, questions, policy) for policy in policies(recipe)]
-    represented = None
-    if locate.needs_crm(recipe):
-        represented = cached_representations(sources.crm, rows, cache, progress)
-    times = len(encoded)
-    return Examples(
-        prompts=EncodedPrompts.concatenate(encoded),
-        labels=np.tile(sources.store.row_label(rows), times),
-        answers=(speaker.answers.yes_ids, speaker.answers.no_ids),
-        representation=None if represented is None else np.tile(represented, (times, 1)),
-    )
-
-
-def _encode(
-    sources: Sources, speaker: Speaker, questions: Questions, policy: str
-) -> EncodedPrompts:
-    positions = sources.prompt_behaviours(questions, policy)
-    return speaker.encode(sources.writer, questions.users, questions.items, positions)
-
-
 def _tune(
     recipe: Recipe,
     sources: Sources,
@@ -221,7 +178,8 @@ def _tune(
     if force:
         checkpoints.clear()
     write_text(artefact.path / RECIPE_FILE, recipes.to_yaml(recipe))
-    np.save(artefact.path / "shots.npy", rows)
+    with atomic_file(artefact.path / "shots.npy") as file:
+        np.save(file, rows)
     speaker = load_speaker(recipe.lm, device, progress)
     cache = artefact.path / "representations.safetensors"
     examples = make_examples(recipe, sources, speaker, rows, cache, progress)
@@ -237,12 +195,15 @@ def _tune(
     adapter.train(False)
     adapter.save(artefact.path / "adapter", speaker.lm.identity)
     if examples.representation is not None:
-        users = sources.store.row_user(rows)
-        weights = population.gate_weights(adapter, examples.representation[: len(rows)], device)
-        population.write(artefact.path, population.measure(weights, users))
+        population.write(
+            artefact.path,
+            population.measure(
+                population.gate_weights(adapter, examples.representation[: len(rows)], device),
+                sources.store.row_user(rows),
+            ),
+        )
     checkpoints.clear()
-    losses = [line["loss"] for line in log.read()]
-    tenth = max(1, len(losses) // 10)
+    first, last = _ends([line["loss"] for line in log.read()])
     return FinetuneResult(
         run=artefact.name,
         artefact=str(artefact.path),
@@ -253,13 +214,18 @@ def _tune(
         steps=work.steps,
         trainable_parameters=adapter.parameter_count(),
         gate_parameters=sum(p.numel() for p in adapter.gate_parameters()),
-        first_loss=round(float(np.mean(losses[:tenth])), 5),
-        last_loss=round(float(np.mean(losses[-tenth:])), 5),
-        seconds=0.0,
+        first_loss=first,
+        last_loss=last,
         shortened_prompts=examples.prompts.shortened,
-        up_to_date=False,
-        dry_run=False,
-        plan=None,
+    )
+
+
+def _ends(losses: list[float]) -> tuple[float, float]:
+    """Mean of the first and of the last tenth of the steps' losses."""
+    tenth = max(1, len(losses) // 10)
+    return (
+        round(float(np.mean(losses[:tenth])), 5),
+        round(float(np.mean(losses[-tenth:])), 5),
     )
 
 
@@ -275,7 +241,7 @@ def _planned(
     speaker = load_speaker(recipe.lm, sources.device, progress)
     sample = Questions.of_rows(sources.store, rows[:_SAMPLED_FOR_PLAN])
     used = policies(recipe) if ranked else ("recent",)
-    lengths = np.concatenate([_encode(sources, speaker, sample, policy).lengths for policy in used])
+    lengths = np.concatenate([encode(sources, speaker, sample, policy).lengths for policy in used])
     examples = len(rows) * len(policies(recipe))
     steps = steps_of(examples, recipe.finetune)
     width = _representation_width(recipe, sources) if locate.needs_crm(recipe) else None
@@ -309,11 +275,6 @@ def _planned(
         steps=steps,
         trainable_parameters=adapter.parameter_count(),
         gate_parameters=sum(p.numel() for p in adapter.gate_parameters()),
-        first_loss=None,
-        last_loss=None,
-        seconds=0.0,
-        shortened_prompts=0,
-        up_to_date=False,
         dry_run=True,
         plan=plan,
     )

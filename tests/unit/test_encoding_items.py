@@ -10,8 +10,6 @@ from reclora_cli.encoding.items import encode_items
 from reclora_cli.lm.load import LoadedLm
 from tests.tiny_lm import tiny_tokenizer
 
-pytest_plugins = ["tests.tiny_lm"]
-
 TEXTS = [
     f"Here is a movie. Its title is {title}. The movie's genre is {genre}."
     for title, genre in [

@@ -12,8 +12,6 @@ from reclora_cli.lm.find import LmPlace
 from reclora_cli.lm.load import LoadedLm
 from tests.tiny_lm import tiny_recipe
 
-pytest_plugins = ["tests.tiny_lm"]
-
 
 def test_sizes_equal_those_of_the_loaded_model(tiny_lm: Path, loaded_lm: LoadedLm):
     found = describe(tiny_recipe(tiny_lm))

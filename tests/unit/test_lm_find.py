@@ -18,7 +18,6 @@ from reclora_cli.lm.find import find, weight_files
 from reclora_cli.lm.load import LoadedLm, load, load_encoder
 from tests.tiny_lm import CONTEXT, WIDTH, tiny_recipe
 
-pytest_plugins = ["tests.tiny_lm"]
 CPU = torch.device("cpu")
 
 

@@ -16,8 +16,6 @@ from reclora_cli.lm.find import find
 from reclora_cli.lm.load import LoadedLm, load
 from tests.tiny_lm import tiny_recipe
 
-pytest_plugins = ["tests.tiny_lm"]
-
 _NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",

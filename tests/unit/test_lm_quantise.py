@@ -15,8 +15,6 @@ from reclora_cli.lm.forward import answer_logits
 from reclora_cli.lm.load import LoadedLm, load
 from tests.tiny_lm import tiny_recipe
 
-pytest_plugins = ["tests.tiny_lm"]
-
 CPU = torch.device("cpu")
 needs_bitsandbytes = pytest.mark.skipif(
     importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
@@ -27,6 +25,13 @@ def _next_token(model: torch.nn.Module) -> torch.Tensor:
     ids = torch.arange(3, 23)[None]
     with torch.no_grad():
         return answer_logits(model, ids, torch.tensor([[19]]))[0, 0]
+
+
+def _next_loss(model: torch.nn.Module) -> torch.Tensor:
+    ids = torch.arange(3, 23)[None]
+    return torch.nn.functional.cross_entropy(
+        answer_logits(model, ids, torch.tensor([[19]]))[:, 0], torch.tensor([5])
+    )
 
 
 def test_none_needs_no_settings():
@@ -47,7 +52,7 @@ def test_a_device_without_kernels_is_refused():
 
 @needs_bitsandbytes
 @pytest.mark.parametrize(
-    ("quantisation", "kind"), [("8bit", "Linear8bitLt"), ("4bit", "Linear4bit")]
+    ("quantisation", "kind"), [("8bit", "WeightOnlyLinear8bit"), ("4bit", "Linear4bit")]
 )
 def test_the_decoders_linears_are_quantised_and_the_vocabulary_projection_is_not(
     tiny_lm: Path, quantisation: str, kind: str
@@ -84,16 +89,76 @@ def test_gradients_pass_after_a_pass_without_gradients(tiny_lm: Path, quantisati
 
 
 @needs_bitsandbytes
-def test_8bit_writes_no_line_for_each_layer_and_call(
-    tiny_lm: Path, caplog: pytest.LogCaptureFixture
+def test_on_a_cpu_8bit_rounds_weights_only(tiny_lm: Path):
+    layer = load(tiny_recipe(tiny_lm, "8bit"), CPU).model.model.layers[0].mlp.down_proj
+    inputs = 20 * torch.randn(3, layer.in_features, generator=torch.Generator().manual_seed(0))
+    found = layer(inputs)
+    weight = layer.state.CB.float() * (layer.state.SCB[:, None] / 127)
+    torch.testing.assert_close(found, inputs @ weight.T)
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("quantisation", ["8bit", "4bit"])
+def test_a_sample_does_not_depend_on_its_neighbours(tiny_lm: Path, quantisation: str):
+    model = load(tiny_recipe(tiny_lm, quantisation), CPU).model
+    ids = torch.randint(3, 400, (4, 20), generator=torch.Generator().manual_seed(0))
+    at = torch.full((4, 1), 19)
+    with torch.no_grad():
+        together = answer_logits(model, ids, at)
+        alone = torch.cat([answer_logits(model, ids[[i]], at[[i]]) for i in range(4)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("quantisation", ["8bit", "4bit"])
+def test_training_and_scoring_compute_the_same(tiny_lm: Path, quantisation: str):
+    model = load(tiny_recipe(tiny_lm, quantisation), CPU).model
+    in_eval = _next_token(model)
+    assert torch.equal(_next_token(model.train()), in_eval)
+    embedded = model.get_input_embeddings()(torch.arange(3, 23)[None]).requires_grad_()
+    with_gradients = model(inputs_embeds=embedded, use_cache=False).logits[0, -1]
+    torch.testing.assert_close(with_gradients, in_eval, rtol=1e-4, atol=1e-4)
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("quantisation", ["8bit", "4bit"])
+def test_peft_and_meta_lora_train_on_a_quantised_base(tiny_lm: Path, quantisation: str):
+    import peft
+
+    from reclora_cli.lora import attach
+
+    model = load(tiny_recipe(tiny_lm, quantisation), CPU).model
+    meta = attach(model, experts=1)
+    _next_loss(model).backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in meta.parameters())
+    meta.detach()
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_proj"], r=2))
+    _next_loss(wrapped).backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in wrapped.parameters())
+
+
+@pytest.mark.parametrize(
+    ("logger", "line"),
+    [
+        (
+            "bitsandbytes.autograd._functions",
+            "MatMul8bitLt: inputs will be cast from %s to float16 during quantization",
+        ),
+        (
+            "bitsandbytes.backends.cpu.ops",
+            "Failed to load CPU gemm_4bit_forward from kernels-community: %s. Please",
+        ),
+    ],
+)
+def test_needless_lines_of_bitsandbytes_are_dropped(
+    caplog: pytest.LogCaptureFixture, logger: str, line: str
 ):
-    model = load(tiny_recipe(tiny_lm, "8bit"), CPU).model
-    with caplog.at_level(logging.DEBUG):
-        _next_token(model)
-    assert "inputs will be cast" not in caplog.text
+    quantise.silence_idle_lines()
+    logging.getLogger(logger).warning(line, "x")
+    assert caplog.text == ""
 
 
-def test_other_lines_of_that_logger_still_pass(caplog: pytest.LogCaptureFixture):
+def test_its_other_lines_still_pass(caplog: pytest.LogCaptureFixture):
     quantise.silence_idle_lines()
     logging.getLogger("bitsandbytes.autograd._functions").warning("something else")
     assert "something else" in caplog.text
