@@ -15,11 +15,17 @@ def sample_shots(store: InteractionsStore, n: int, seed: int) -> Ints:
     Raises:
         UsageError: ``n`` is not within 1 .. training rows.
     """
+    check_budget(store, n)
     train = store.split("train")
-    if not 1 <= n <= len(train):
-        raise UsageError(
-            f"{n} shots asked for, {store.header.dataset} has {len(train)} training rows",
-            where="--shots",
-            hint=f"Give a number from 1 to {len(train)}.",
-        )
     return train.start + numpy_stream(seed, "shots").permutation(len(train))[:n]
+
+
+def check_budget(store: InteractionsStore, n: int) -> None:
+    """Raise ``UsageError`` when ``n`` shots cannot be had from the training rows."""
+    rows = len(store.split("train"))
+    if not 1 <= n <= rows:
+        raise UsageError(
+            f"{n} shots asked for, {store.header.dataset} has {rows} training rows",
+            where="--shots",
+            hint=f"Give a number from 1 to {rows}.",
+        )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reclora_cli import catalog
+from reclora_cli.data.shots import check_budget
+from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import MissingInputError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
@@ -137,6 +139,13 @@ def _ask_to_finetune(stage: str, recipe: Recipe, confirm: Confirm | None) -> Non
         )
 
 
+def _check_shots(recipe: Recipe, workspace: Workspace) -> None:
+    # Before minutes go into the stages that a tuning needs, only to be refused afterwards.
+    store = locate.store(recipe, workspace)
+    if store.manifest() is not None:
+        check_budget(InteractionsStore(store.path), recipe.finetune.shots)
+
+
 def run(
     stage: str,
     recipe: Recipe,
@@ -149,6 +158,8 @@ def run(
 ) -> Any:
     """Run ``stage`` after what it needs; returns its result object."""
     device = str(options.get("device", "auto"))
+    if stage == "finetune":
+        _check_shots(recipe, workspace)
     if not options.get("dry_run"):
         ensure(stage, recipe, workspace, progress, no_deps=no_deps, confirm=confirm, device=device)
     return catalog.STAGES.load(stage)(recipe, workspace, progress, **options)

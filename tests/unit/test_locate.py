@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reclora_cli import recipe as recipes
-from reclora_cli.errors import MissingInputError
+from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.pipeline import graph
 from reclora_cli.stages import locate
 from reclora_cli.workspace import Workspace
@@ -85,3 +85,10 @@ def test_without_deps_a_missing_stage_is_an_error_that_names_its_command(tmp_pat
 def test_model_names_become_folder_names() -> None:
     assert locate.slug("HuggingFaceTB/SmolLM2-135M-Instruct") == "smollm2-135m-instruct"
     assert locate.slug("/models/My Model.gguf") == "my-model.gguf"
+
+
+def test_too_many_shots_are_refused_before_anything_runs(tiny_copy) -> None:
+    too_many = recipes.load("ml-1m", overrides=["finetune.shots=99999"])
+    with pytest.raises(UsageError, match="99999 shots"):
+        graph.run("finetune", too_many, tiny_copy.workspace)
+    assert tiny_copy.workspace.artefacts("ml-1m", "index") == []
