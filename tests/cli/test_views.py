@@ -64,7 +64,7 @@ def drawn(view: RenderableType, width: int = 80, **options: Any) -> str:
 
 
 class Ascii(io.TextIOWrapper):
-    """A stream that takes ASCII only."""
+    """A stream that takes ASCII only; what it cannot take becomes ``?``, as the console has it."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="ascii", errors="replace")
@@ -95,6 +95,9 @@ def test_every_view_can_be_drawn_in_ascii(name: str):
     stream = Ascii()
     RichConsole(file=stream, width=80, theme=THEME).print(VIEWS[name]())
     stream.flush()
+    written = stream.buffer.getvalue().decode("ascii").replace(" ", "")
+    assert len(written) > 40
+    assert written.count("?") < len(written) / 10
 
 
 def without_colour(text: str) -> str:

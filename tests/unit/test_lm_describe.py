@@ -38,7 +38,7 @@ def test_nothing_is_loaded(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch):
 
     refuse = classmethod(lambda *_, **__: pytest.fail("weights were loaded"))
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", refuse)
-    describe(tiny_recipe(tiny_lm))
+    assert describe(tiny_recipe(tiny_lm)).layers == 2
 
 
 def test_gpt2_is_described_by_the_same_names(tmp_path: Path):

@@ -388,7 +388,7 @@ def test_a_killed_writer_does_not_lock_others_out(workspace: Workspace):
         other.kill()
         other.wait()
         with workspace.writing():
-            pass
+            assert str(os.getpid()) in (workspace.root / ".lock-holder").read_text()
 
 
 def test_reading_needs_no_lock(workspace: Workspace):
