@@ -1,7 +1,7 @@
 """What a fine-tuning will take: tokens, parameters, memory and time, before it starts.
 
-Memory is weights + optimizer + the activations of one micro-batch. Time is floating-point work over
-the matmul rate measured on this device just now.
+Memory is runtime + weights + optimizer + the activations of one micro-batch. Time is
+floating-point work over the matmul rate measured on this device just now.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import torch
 from reclora_cli.device import compute_dtype
 from reclora_cli.lm.describe import LmDescription
 
-_EFFICIENCY = 0.7
+_EFFICIENCY = 0.45
 """Share of the pure matmul rate that a training step reaches; measured, see docs/results.md."""
 
 _FORWARD, _BACKWARD = 2, 2
 """FLOPs per parameter and token. The backward pass of a frozen matrix is one product, not two."""
 
-_HIDDEN_KEPT, _FEED_FORWARD_KEPT = 10, 3
+_HIDDEN_KEPT, _FEED_FORWARD_KEPT = 12, 3
 """Saved activations per token and layer, in widths of the hidden and the feed-forward state: two
 norms, queries, keys, values and the attention's output; gate, up and their product."""
+
+_RUNTIME_BYTES = 600_000_000
+"""What Python, torch and transformers hold before any weight is loaded."""
 
 _ADAMW_COPIES = 4
 """Weights, gradients and two moments, all fp32."""
@@ -34,7 +37,7 @@ class TuningPlan:
 
     Attributes:
         tokens: prompt and answer tokens over all epochs.
-        memory_bytes: predicted peak of weights, optimizer and activations.
+        memory_bytes: predicted peak of the process: runtime, weights, optimizer, activations.
         seconds: predicted, at ``flops_per_second``.
     """
 
@@ -90,7 +93,7 @@ def predict(
         tokens_per_example=round(tokens_per_example, 1),
         trainable_parameters=trainable_parameters,
         frozen_parameters=description.parameters,
-        memory_bytes=round(memory + activations),
+        memory_bytes=round(_RUNTIME_BYTES + memory + activations),
         seconds=round(flops / (rate * _EFFICIENCY), 1),
         flops_per_second=round(rate),
     )
