@@ -8,8 +8,8 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: demo test check unit e2e lint types imports wheel clean
 
-demo: $(VENV)/.installed  ## MovieLens-100K, SmolLM2-135M, the whole path: a results table and an explanation
-	$(BIN)/reclora demo
+demo: $(VENV)/.installed  ## MovieLens-100K, SmolLM2-135M, the whole path: a results table and an explanation; accepts MovieLens' terms of use
+	$(BIN)/reclora demo --yes
 
 test: $(VENV)/.installed-dev  ## every test, the end-to-end one with real data and the real LLM too
 	$(BIN)/python -m pytest

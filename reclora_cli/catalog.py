@@ -10,8 +10,21 @@ from reclora_cli.registry import Registry
 DATASETS = Registry(
     "dataset",
     {
+        "goodreads": "reclora_cli.data.sources.goodreads:WHOLE",
+        "goodreads-children": "reclora_cli.data.sources.goodreads:CHILDREN",
+        "goodreads-comics-graphic": "reclora_cli.data.sources.goodreads:COMICS",
+        "goodreads-fantasy-paranormal": "reclora_cli.data.sources.goodreads:FANTASY",
+        "goodreads-history-biography": "reclora_cli.data.sources.goodreads:HISTORY",
+        "goodreads-mystery-thriller-crime": "reclora_cli.data.sources.goodreads:MYSTERY",
+        "goodreads-poetry": "reclora_cli.data.sources.goodreads:POETRY",
+        "goodreads-romance": "reclora_cli.data.sources.goodreads:ROMANCE",
+        "goodreads-young-adult": "reclora_cli.data.sources.goodreads:YOUNG_ADULT",
         "ml-100k": "reclora_cli.data.sources.ml_100k:SOURCE",
         "ml-1m": "reclora_cli.data.sources.ml_1m:SOURCE",
+        "ml-20m": "reclora_cli.data.sources.movielens_csv:ML_20M",
+        "ml-25m": "reclora_cli.data.sources.movielens_csv:ML_25M",
+        "ml-latest": "reclora_cli.data.sources.movielens_csv:ML_LATEST",
+        "ml-latest-small": "reclora_cli.data.sources.movielens_csv:ML_LATEST_SMALL",
     },
 )
 
@@ -29,6 +42,7 @@ RETRIEVING_CRMS = frozenset({"sim"})
 PACKAGED_LMS = Registry(
     "packaged LM",
     {
+        "all-minilm-l6-v2": "reclora_cli.lm.packaged:ALL_MINILM_L6_V2",
         "smollm2-135m": "reclora_cli.lm.packaged:SMOLLM2_135M",
     },
 )
@@ -36,7 +50,10 @@ PACKAGED_LMS = Registry(
 PROMPT_TEMPLATES = Registry(
     "prompt template",
     {
+        "books": "reclora_cli.prompt.books:BOOKS",
+        "movies": "reclora_cli.prompt.movies:MOVIES",
         "movies-profile": "reclora_cli.prompt.movies:MOVIES_WITH_PROFILE",
+        "plain": "reclora_cli.prompt.plain:PLAIN",
     },
 )
 

@@ -38,7 +38,7 @@ from reclora_cli.errors import RecloraError, UsageError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_PACKAGES = ("reclora", "torch", "transformers", "peft", "numpy", "pandas", "scikit-learn")
+_PACKAGES = ("reclora", "torch", "transformers", "peft", "numpy", "pandas")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from reclora_cli.cli.options import OutputOptions, PlaceOptions, RecipeOptions, 
 from reclora_cli.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
+    from reclora_cli.data.download import Confirm
     from reclora_cli.recipe import Recipe
     from reclora_cli.workspace import Workspace
 
@@ -60,18 +61,23 @@ class Session:
             UsageError: an unknown name, key or value.
         """
         from reclora_cli import recipe
+        from reclora_cli.stages.own_recipe import kept_recipe
 
-        name, prepared = options.recipe, []
+        name = options.recipe
+        prepared: list[str] = []
         if name is None:
-            name = self._last_prepared()
-            prepared = self._as_prepared(name)
+            dataset = self._last_prepared()
+            own = kept_recipe(self.workspace, dataset)
+            name = str(own) if own else dataset
+            prepared = [] if own else self._as_prepared(dataset)
         loaded = recipe.load(
             name,
             method=method,
             overrides=[*prepared, *(options.overrides or ())],
             values={**(values or {}), "seed": options.seed},
         )
-        catalog.DATASETS.check(loaded.data.source, where="data.source")
+        if loaded.data.tables is None:
+            catalog.DATASETS.check(loaded.data.source, where="data.source")
         return loaded
 
     def has_run(self, recipe: Recipe) -> bool:
@@ -90,10 +96,19 @@ class Session:
 
         if self.has_run(recipe):
             return
-        if self._confirm("No run is tuned yet. Tune one now?", running):
+        person = self.person(yes=running.yes)
+        if person and person("No run is tuned yet. Tune one now?"):
             self.run("finetune", recipe, running, device=running.device.value)
             return
         runs.choose(self.workspace, recipe.data.source)
+
+    def person(self, *, yes: bool) -> Confirm | None:
+        """Who answers yes-or-no questions: ``--yes``, the person at the terminal, or nobody."""
+        if yes:
+            return self._say_yes
+        if self.console.interactive:
+            return lambda question: ask.yes(self.console, question)
+        return None
 
     def call(self, stage: str, recipe: Recipe, **options: Any) -> Any:
         """The result of ``stage`` as things stand; it says itself what it misses."""
@@ -109,7 +124,7 @@ class Session:
             self.workspace,
             self.console.progress,
             no_deps=running.no_deps,
-            confirm=lambda question: self._confirm(question, running),
+            confirm=self.person(yes=running.yes),
             device=running.device.value,
         )
 
@@ -143,16 +158,14 @@ class Session:
             hint="Run `reclora prepare ml-1m` first, or name a recipe: --recipe ml-1m.",
         )
 
+    def _say_yes(self, question: str) -> bool:
+        self.console.say(f"{question} Yes, as --yes says.")
+        return True
+
     def _as_prepared(self, dataset: str) -> list[str]:
         """The ``data`` section it was prepared under, as an override: so it is not made anew."""
         manifest = self.workspace.store(dataset).manifest()
         return [f"data={json.dumps(manifest.recipe['data'])}"] if manifest else []
-
-    def _confirm(self, question: str, running: RunningOptions) -> bool:
-        if running.yes:
-            self.console.say(f"{question} Yes, as --yes says.")
-            return True
-        return self.console.interactive and ask.yes(self.console, question)
 
 
 def existing(path: Path | None) -> Path | None:

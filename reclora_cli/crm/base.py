@@ -1,20 +1,22 @@
 """What every conventional recommendation model is: features in, R_c and a logit out.
 
-    interact  rows -> what the MLP reads (each model's own part)
-    mlp       -> last hidden layer
+    interact  rows -> what the MLP reads, and what goes beside it (each model's own part)
+    mlp       -> hidden layers
     output    -> logit
 
-R_c is the last hidden layer (``final``, the authors' code) or the MLP's input (``pre_mlp``,
-RecLoRA Eq. 3 and 12 read literally).
+R_c is the last hidden layer, all that the output layer reads (``final``, the authors' code), or
+the MLP's input (``pre_mlp``, RecLoRA Eq. 3 and 12 read literally).
 
-Shapes: B rows, W width of the MLP's input, d width of R_c.
+Shapes: B rows, W width of the MLP's input, H of its last layer, X of what goes beside it, d of R_c.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from reclora_cli import catalog
@@ -22,6 +24,30 @@ from reclora_cli.crm.batch import CrmBatch
 from reclora_cli.crm.blocks.mlp import Mlp
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.recipe.tree import CrmRecipe
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Sizes of a model's ``Interaction``: W, and X (0 for nothing beside the MLP)."""
+
+    mlp: int
+    beside: int = 0
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """A model's own part of B rows.
+
+    Attributes:
+        mlp_BW: what the MLP reads.
+        beside_BX: what the output layer reads beside the MLP's last layer, when the model crosses
+            features in a network parallel to the MLP.
+        logit_B: what is added to the logit.
+    """
+
+    mlp_BW: Tensor
+    beside_BX: Tensor | None = None
+    logit_B: Tensor | None = None
 
 
 class Crm(nn.Module, ABC):
@@ -38,23 +64,19 @@ class Crm(nn.Module, ABC):
         super().__init__()
         self.shape = shape
         self.representation = recipe.representation
-        self.interaction_width = self.interaction_width_of(shape, recipe)
-        self.mlp = Mlp(self.interaction_width, recipe.dnn_layers, recipe.dropout)
-        self.output = nn.Linear(self.mlp.width, 1)
+        widths = self.widths_of(shape, recipe)
+        self.representation_width = _representation_width(widths, recipe)
+        self.mlp = Mlp(widths.mlp, recipe.dnn_layers, recipe.dropout)
+        self.output = nn.Linear(self.mlp.width + widths.beside, 1)
 
     @staticmethod
     @abstractmethod
-    def interaction_width_of(shape: FeatureShape, recipe: CrmRecipe) -> int:
-        """W."""
+    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+        """W and X."""
 
     @abstractmethod
-    def interact(self, batch: CrmBatch) -> Tensor:
-        """What the MLP reads, (B, W)."""
-
-    @property
-    def representation_width(self) -> int:
-        """d."""
-        return self.mlp.width if self.representation == "final" else self.interaction_width
+    def interact(self, batch: CrmBatch) -> Interaction:
+        """What the MLP reads, (B, W), and what goes beside it."""
 
     def encode(self, batch: CrmBatch) -> Tensor:
         """R_c of each row, (B, d)."""
@@ -66,10 +88,14 @@ class Crm(nn.Module, ABC):
 
     def encode_and_score(self, batch: CrmBatch) -> tuple[Tensor, Tensor]:
         """R_c (B, d) and logit (B,) in one pass."""
-        interaction_BW = self.interact(batch)
-        hidden_BH = self.mlp(interaction_BW)
-        logit_B = self.output(hidden_BH).squeeze(-1)
-        return (hidden_BH if self.representation == "final" else interaction_BW), logit_B
+        interaction = self.interact(batch)
+        final_BH = self.mlp(interaction.mlp_BW)
+        if interaction.beside_BX is not None:
+            final_BH = torch.cat([final_BH, interaction.beside_BX], dim=1)
+        logit_B = self.output(final_BH).squeeze(-1)
+        if interaction.logit_B is not None:
+            logit_B = logit_B + interaction.logit_B
+        return (final_BH if self.representation == "final" else interaction.mlp_BW), logit_B
 
 
 def build(shape: FeatureShape, recipe: CrmRecipe) -> Crm:
@@ -81,9 +107,13 @@ def build(shape: FeatureShape, recipe: CrmRecipe) -> Crm:
     return catalog.CRMS.load(recipe.model, where="crm.model")(shape, recipe)
 
 
-def representation_width(recipe: CrmRecipe, shape: FeatureShape | None = None) -> int:
-    """d, without building the model; ``shape`` is read only for ``pre_mlp``."""
-    if recipe.representation == "final":
-        return recipe.dnn_layers[-1]
-    assert shape is not None, "the MLP's input is as wide as the feature space has fields"
-    return catalog.CRMS.load(recipe.model, where="crm.model").interaction_width_of(shape, recipe)
+def representation_width(recipe: CrmRecipe, shape: FeatureShape) -> int:
+    """d, without building the model."""
+    model = catalog.CRMS.load(recipe.model, where="crm.model")
+    return _representation_width(model.widths_of(shape, recipe), recipe)
+
+
+def _representation_width(widths: Widths, recipe: CrmRecipe) -> int:
+    if recipe.representation == "pre_mlp":
+        return widths.mlp
+    return recipe.dnn_layers[-1] + widths.beside

@@ -1,6 +1,6 @@
 """Rows as the tensors that every CRM reads.
 
-Shapes: B rows, F target fields, L behaviours.
+Shapes: B rows, F target fields, L slots for behaviours, at least one.
 """
 
 from __future__ import annotations
@@ -66,5 +66,7 @@ def make_pair_batch(space: FeatureSpace, users: Ints, items: Ints, positions: In
 
 
 def _batch(space: FeatureSpace, fields: Ints, positions: Ints) -> CrmBatch:
+    if not positions.shape[1]:
+        positions = np.full((len(positions), 1), -1)
     items, ratings, mask = space.history(positions)
     return CrmBatch(*(torch.from_numpy(array) for array in (fields, items, ratings, mask)))

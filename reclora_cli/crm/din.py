@@ -7,18 +7,18 @@ Departures from the paper: ReLU for PReLU/Dice (RecLoRA's grid), and a behaviour
 its rating, as in RecLoRA's ten fields. Item embeddings are shared with the target's and compared
 with it; the rating is context of the attention. Both are pooled, side by side.
 
-Shapes: B rows, F fields, L behaviours, D embedding width.
+Shapes: B rows, F fields, L behaviours, D embedding width, V = 2 D.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from reclora_cli.crm.base import Crm
+from reclora_cli.crm.base import Crm, Interaction, Widths
 from reclora_cli.crm.batch import CrmBatch
 from reclora_cli.crm.blocks.embedding import FieldEmbedding
-from reclora_cli.crm.blocks.target_attention import TargetAttention, pool
+from reclora_cli.crm.blocks.pooling import pool
+from reclora_cli.crm.blocks.target_attention import TargetAttention
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.recipe.tree import CrmRecipe
 
@@ -33,14 +33,15 @@ class DIN(Crm):
         self.attention = TargetAttention(width, width, recipe.attention_layers)
 
     @staticmethod
-    def interaction_width_of(shape: FeatureShape, recipe: CrmRecipe) -> int:
-        return (shape.fields + 2) * recipe.embedding
+    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+        return Widths(mlp=(shape.fields + 2) * recipe.embedding)
 
-    def interact(self, batch: CrmBatch) -> Tensor:
+    def interact(self, batch: CrmBatch) -> Interaction:
         """Embeddings of all fields, then the pooled items and ratings, (B, (F + 2) D)."""
         fields_BFD = self.embedding(batch.fields_BF)
         items_BLD = self.embedding(batch.items_BL)
         ratings_BLD = self.embedding(batch.ratings_BL)
         target_BD = fields_BFD[:, self.shape.item_field]
         weights_BL = self.attention(target_BD, items_BLD, ratings_BLD, batch.mask_BL)
-        return torch.cat([fields_BFD.flatten(1), pool(weights_BL, items_BLD, ratings_BLD)], dim=1)
+        pooled_BV = pool(weights_BL, items_BLD, ratings_BLD)
+        return Interaction(torch.cat([fields_BFD.flatten(1), pooled_BV], dim=1))

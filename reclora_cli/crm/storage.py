@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
+from reclora_cli import recipe as recipes
 from reclora_cli.crm.base import Crm, build
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.errors import MissingInputError, RecloraError
@@ -31,7 +33,7 @@ class CrmConfig:
 
     Attributes:
         behaviours: ``recent`` or ``retrieved``, as it was trained.
-        recipe: the whole ``crm`` section, plain.
+        recipe: what decides the model, ``CrmRecipe.deciding``.
         shape: sizes of the feature space.
         space: ``space_identity`` of that space.
     """
@@ -57,7 +59,7 @@ class CrmConfig:
 
         Raises:
             MissingInputError: there is none.
-            RecloraError: it is damaged.
+            RecloraError: it is damaged, or its settings are of another version.
         """
         file = folder / CONFIG
         if not file.is_file():
@@ -66,16 +68,32 @@ class CrmConfig:
             )
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-            return cls(**{**content, "shape": FeatureShape(**content["shape"])})
+            found = cls(**{**content, "shape": FeatureShape(**content["shape"])})
+            found._settings()
+        except ValidationError as error:
+            raise RecloraError(
+                f"its settings are of another version: {_first_problem(error)}",
+                where=str(file),
+                hint=_RETRAIN,
+            ) from error
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise RecloraError(f"damaged ({error})", where=str(file), hint=_RETRAIN) from error
+        return found
 
     def write(self, folder: Path) -> None:
         write_json(folder / CONFIG, asdict(self))
 
     def build(self) -> Crm:
         """Its model, untrained."""
-        return build(self.shape, CrmRecipe.model_validate_json(json.dumps(self.recipe)))
+        return build(self.shape, self._settings())
+
+    def _settings(self) -> CrmRecipe:
+        return recipes.load("base").crm.completed(self.recipe)
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
 
 
 def save_weights(model: Crm, folder: Path) -> None:

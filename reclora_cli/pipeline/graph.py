@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reclora_cli import catalog
+from reclora_cli.data.download import Confirm
 from reclora_cli.data.shots import check_budget
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import MissingInputError
@@ -19,8 +20,6 @@ from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.stages import locate, runs
 from reclora_cli.workspace import Artefact, Workspace
-
-Confirm = Callable[[str], bool]
 
 _ARTEFACTS: dict[str, Callable[[Recipe, Workspace], Artefact]] = {
     "prepare": locate.store,
@@ -104,7 +103,8 @@ def ensure(
 
     Args:
         no_deps: make a missing stage an error instead.
-        confirm: asks a person; fine-tuning starts only when it says yes. ``None``: no person.
+        confirm: asks a person; fine-tuning starts, and a dataset is downloaded under its terms of
+            use, only when it says yes. ``None``: no person.
 
     Raises:
         MissingInputError: a needed stage may not run; names the command.
@@ -121,7 +121,7 @@ def ensure(
                 f"{stage} needs {needed}, and {lack.why}", hint=f"Run `{command}` first."
             )
         progress.say(f"{needed} runs first: {stage} needs it, and {lack.why}")
-        options = {} if needed == "prepare" else {"device": device}
+        options = {"confirm": confirm} if needed == "prepare" else {"device": device}
         catalog.STAGES.load(needed)(recipe, workspace, progress, **options)
         ran.append(needed)
     return ran
@@ -162,4 +162,6 @@ def run(
         _check_shots(recipe, workspace)
     if not options.get("dry_run"):
         ensure(stage, recipe, workspace, progress, no_deps=no_deps, confirm=confirm, device=device)
+    if stage == "prepare":
+        options["confirm"] = confirm
     return catalog.STAGES.load(stage)(recipe, workspace, progress, **options)

@@ -1,72 +1,123 @@
-"""The text of a question: profile, behaviours with stars, target (method.md section 3, Fig. 2)."""
+"""The text of a question: profile, behaviours, target (method.md section 3, Fig. 2)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from string import Formatter
 
 from reclora_cli.data import schema
+from reclora_cli.errors import UsageError
 
-_PRONOUNS = {"male": ("He", "he", "His"), "female": ("She", "she", "Her")}
+_PRONOUNS = {
+    "male": {"He": "He", "he": "he", "His": "His", "his": "his"},
+    "female": {"He": "She", "he": "she", "His": "Her", "his": "her"},
+}
+_THEY = {"He": "The user", "he": "the user", "His": "The user's", "his": "the user's"}
+PRONOUNS = frozenset(_THEY)
 
-Behaviour = tuple[str, float]
-"""A title and the stars it was given."""
+NOUN, BEHAVIOURS = "noun", "behaviours"
+OPINION, RATING, LIKED = "opinion", "rating", "liked"
+OPINIONS = frozenset({OPINION, RATING, LIKED})
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """A prompt whose first line is the user's profile, and the text of an item for its vector.
+    """Four texts with ``{placeholders}``; ``{{`` and ``}}`` are braces.
+
+    All may say ``{noun}``, what an item is called. ``profile`` and ``question`` may say ``{He}``,
+    ``{he}``, ``{His}`` and ``{his}``, which follow the user's gender.
 
     Attributes:
-        noun, plural: what an item is called.
-        verb: what users do with items, in the past tense.
-        item: text of an item for its embedding, with ``{title}`` and ``{genre}``.
+        item: text of an item for its vector, from the item's fields.
+        profile: first line of a question, from the user's fields; empty: there is none.
+        behaviour: one thing of the past, from the item's fields, ``{rating}`` (``4``),
+            ``{liked}`` (``liked`` or ``disliked``) and ``{opinion}`` (see ``Opinion``).
+        question: the rest, from the fields of the item asked about, and ``{behaviours}``: the
+            Python ``repr`` of a list of strings, so a title with an apostrophe stands in double
+            quotes. Without behaviours it is ``[]``.
     """
 
-    noun: str
-    plural: str
-    verb: str
     item: str
+    profile: str
+    behaviour: str
+    question: str
 
-    profile_fields = (schema.GENDER, schema.JOB, schema.AGE)
-    item_fields = (schema.TITLE, schema.GENRE)
+    def __post_init__(self) -> None:
+        for text in fields(self):
+            _placeholders(getattr(self, text.name), f"prompt.texts.{text.name}")
+
+    @property
+    def names_gender(self) -> bool:
+        """Whether a pronoun occurs, so that users need a gender."""
+        said = placeholders(self.profile) | placeholders(self.question)
+        return bool(said & PRONOUNS)
+
+    @property
+    def user_fields(self) -> frozenset[str]:
+        """Columns of users that are said."""
+        gender = {schema.GENDER} if self.names_gender else set()
+        return placeholders(self.profile) - PRONOUNS - {NOUN} | gender
+
+    @property
+    def behaviour_fields(self) -> frozenset[str]:
+        """Columns of items that are said of a behaviour."""
+        return placeholders(self.behaviour) - OPINIONS - {NOUN}
+
+    @property
+    def target_fields(self) -> frozenset[str]:
+        """Columns of items that are said of the item asked about."""
+        return placeholders(self.question) - PRONOUNS - {BEHAVIOURS, NOUN}
+
+    @property
+    def text_fields(self) -> frozenset[str]:
+        """Columns of items that are said in an item's text for its vector."""
+        return placeholders(self.item) - {NOUN}
 
     def render(
-        self, profile: Mapping[str, str], behaviours: Sequence[Behaviour], target: str
+        self,
+        user: Mapping[str, str],
+        behaviours: Sequence[str],
+        target: Mapping[str, str],
+        noun: str = "item",
     ) -> str:
         """The prompt, without chat framing.
 
-        The list is the Python ``repr`` of a list of strings, so a title with an apostrophe stands
-        in double quotes. Without behaviours it is ``[]``: every other character stays the same.
-
         Args:
-            profile: ``gender`` (``male`` or ``female``), ``job`` and ``age``, worded.
-            behaviours: title and stars of each, in time order.
-            target: title of the item asked about.
+            user: the ``user_fields``, worded.
+            behaviours: each worded by ``behaviour``, in time order.
+            target: the ``target_fields`` of the item asked about.
         """
-        return self.question(profile, [self.rated(*behaviour) for behaviour in behaviours], target)
+        said = {**_PRONOUNS.get(user.get(schema.GENDER, ""), _THEY), NOUN: noun}
+        numbered = [f"{at}. {text}" for at, text in enumerate(behaviours)]
+        question = self.question.format_map({**target, **said, BEHAVIOURS: repr(numbered)})
+        if not self.profile:
+            return question
+        return self.profile.format_map({**user, **said}) + "\n" + question
 
-    def rated(self, title: str, stars: float) -> str:
-        """A behaviour without its number, e.g. ``Heat (1995) (4 stars)``."""
-        return f"{title} ({stars:g} {'star' if stars == 1 else 'stars'})"
 
-    def question(self, profile: Mapping[str, str], rated: Sequence[str], target: str) -> str:
-        """``render`` for behaviours already worded by ``rated``."""
-        subject, he, possessive = _PRONOUNS[profile[schema.GENDER]]
-        numbered = [f"{at}. {text}" for at, text in enumerate(rated)]
-        return (
-            f"The user is a {profile[schema.GENDER]}. {possessive} job is {profile[schema.JOB]}. "
-            f"{possessive} age is {profile[schema.AGE]}.\n"
-            f"{subject} {self.verb} the following {self.plural} in order in the past, "
-            "and rated them:\n"
-            f"{numbered!r}\n"
-            f"Based on the {self.plural} {he} has {self.verb}, "
-            f"deduce if {he} will like the {self.noun} ***{target}***.\n"
-            f"Note that more stars the user rated the {self.noun}, "
-            f"the user like the {self.noun} more.\n"
-            "You should ONLY tell me yes or no."
-        )
+def placeholders(text: str) -> frozenset[str]:
+    """The names in braces."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
-    def item_text(self, fields: Mapping[str, str]) -> str:
-        """Text of one item for its embedding, from its ``title`` and ``genre``."""
-        return self.item.format(**fields)
+
+def opinion(rating: float, liked: bool, labels: bool) -> dict[str, str]:
+    """What a behaviour may say of the user's opinion.
+
+    ``opinion`` is the stars (``1 star``, ``3.5 stars``), or ``liked`` where ratings are labels.
+    """
+    word = "liked" if liked else "disliked"
+    stars = f"{rating:g} {'star' if rating == 1 else 'stars'}"
+    return {OPINION: word if labels else stars, RATING: f"{rating:g}", LIKED: word}
+
+
+def _placeholders(text: str, where: str) -> None:
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as error:
+        raise UsageError(
+            f"{error}: {text!r}", where=where, hint="A brace itself is written twice: {{ or }}."
+        ) from None
+    for _, name, form, conversion in parts:
+        if name is not None and (not name.isidentifier() or form or conversion):
+            raise UsageError(f"{{{name}}} is not a name in braces", where=where)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -121,6 +121,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> Tree:
         raise UsageError(f"not valid YAML: {error}", where=str(path)) from None
     if not isinstance(tree, dict):
         raise UsageError("a recipe is a mapping of sections", where=str(path))
+    _place_files(tree, path.parent)
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -129,6 +130,15 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> Tree:
     beside = path.parent / f"{parent}.yaml"
     below = beside if beside.is_file() else _locate(parent)
     return _merge(_read(below, (*above, path)), tree)
+
+
+def _place_files(tree: Tree, folder: Path) -> None:
+    """Make the paths of ``data.tables`` absolute: they are relative to the recipe they stand in."""
+    data = tree.get("data")
+    tables = data.get("tables") if isinstance(data, dict) else None
+    for table in tables.values() if isinstance(tables, dict) else ():
+        if isinstance(table, dict) and isinstance(table.get("file"), str):
+            table["file"] = str((folder / Path(table["file"]).expanduser()).absolute())
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
@@ -162,14 +172,16 @@ def _sentence(problem: Any) -> str:
         return f"{place}: unknown key. {did_you_mean(str(key), _keys_at(section))}"
     if problem["type"] == "missing":
         return f"{place}: missing"
-    return f"{place}: {problem['msg']} (got {problem['input']!r})"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
 
 
 def _keys_at(place: Sequence[Any]) -> list[str]:
     section: type[BaseModel] = Recipe
     for part in place:
-        inner = section.model_fields[str(part)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        field = section.model_fields.get(str(part))
+        kinds = () if field is None else (get_args(field.annotation) or (field.annotation,))
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not inner:
             return []
-        section = inner
+        section = inner[0]
     return list(section.model_fields)

@@ -6,30 +6,41 @@ a value of the wrong type is an error, and ``recipe.load`` reports all of them a
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+from reclora_cli.recipe.architectures import (
+    AutoIntRecipe,
+    CaserRecipe,
+    DCNv2Recipe,
+    GRU4RecRecipe,
+    SASRecRecipe,
+)
+from reclora_cli.recipe.section import (
+    Fraction,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+)
+from reclora_cli.recipe.tables import TablesRecipe, TextsRecipe
 
 BehaviourPolicy = Literal["recent", "retrieved"]
 PromptPolicy = Literal["recent", "retrieved", "mixed"]
 
 
-class Section(BaseModel):
-    """Base of every recipe section: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 class DataRecipe(Section):
     """What ``prepare`` makes of a source (method.md section 3)."""
 
-    source: str = Field(description="name of a dataset in the catalogue, e.g. ml-1m")
+    source: str = Field(
+        description="a dataset of the catalogue, e.g. ml-1m; with tables, a name of your own"
+    )
     like_from: float = Field(description="a rating at or above this is a like")
+    core: NonNegativeInt = Field(
+        description="interactions that every user and item must have (k-core); 0 keeps all"
+    )
     warm_up: NonNegativeInt = Field(
         description="first interactions of each user that are history only, never a target"
     )
@@ -38,6 +49,9 @@ class DataRecipe(Section):
     )
     ties: Literal["include", "exclude"] = Field(
         description="whether behaviours of the row's own second, before it in order, are history"
+    )
+    tables: TablesRecipe | None = Field(
+        description="how your own files are read; null: source is a dataset of the catalogue"
     )
 
 
@@ -61,6 +75,9 @@ class RetrieverRecipe(Section):
     encoder: str = Field(description="'lm' for lm.name, or another model's name or path")
     pca: PositiveInt = Field(description="dimensions kept, or the most there are")
     long: PositiveInt = Field(description="behaviours ranked for each row; the CRM reads these")
+    rows: Literal["all", "needed"] = Field(
+        description="all: every row is ranked once; needed: stages rank the rows that they read"
+    )
 
 
 class CrmRecipe(Section):
@@ -72,9 +89,18 @@ class CrmRecipe(Section):
     )
     history: NonNegativeInt = Field(description="behaviours read for each row")
     embedding: PositiveInt = Field(description="width of each field's embedding")
-    attention_layers: tuple[PositiveInt, ...] = Field(description="hidden widths of attention")
-    dnn_layers: tuple[PositiveInt, ...] = Field(description="hidden widths of the MLP")
+    attention_layers: tuple[PositiveInt, ...] = Field(
+        description="hidden widths of target attention (DIN, SIM)", min_length=1
+    )
+    dnn_layers: tuple[PositiveInt, ...] = Field(
+        description="hidden widths of the MLP", min_length=1
+    )
     dropout: Fraction
+    autoint: AutoIntRecipe
+    caser: CaserRecipe
+    dcnv2: DCNv2Recipe
+    gru4rec: GRU4RecRecipe
+    sasrec: SASRecRecipe
     user_dropout: Fraction = Field(
         description="chance that a training row is read as if its user were unseen in training"
     )
@@ -96,6 +122,26 @@ class CrmRecipe(Section):
     stop_on: Literal["all", "seen", "unseen"] = Field(
         description="validation rows that early stopping reads: all, or by user seen in training"
     )
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the model, as plain values: all but the sections of other models."""
+        return self.model_dump(mode="json", exclude=set(self._sections_of_others(self.model)))
+
+    def completed(self, deciding: dict[str, Any]) -> CrmRecipe:
+        """The recipe that ``deciding`` was taken from; sections of other models are this one's.
+
+        Raises:
+            pydantic.ValidationError: ``deciding`` is not of a recipe.
+        """
+        others = self._sections_of_others(deciding["model"])
+        return CrmRecipe.model_validate_json(json.dumps(others | deciding))
+
+    def _sections_of_others(self, model: str) -> dict[str, Any]:
+        return {
+            name: value.model_dump(mode="json")
+            for name, value in self
+            if isinstance(value, Section) and name != model
+        }
 
 
 class AdapterRecipe(Section):
@@ -132,6 +178,7 @@ class PromptRecipe(Section):
     template: str = Field(description="name of a prompt template in the catalogue")
     behaviours: PromptPolicy
     history: NonNegativeInt = Field(description="behaviours written into the prompt")
+    texts: TextsRecipe | None = Field(description="wordings in place of the template's")
 
 
 class FinetuneRecipe(Section):

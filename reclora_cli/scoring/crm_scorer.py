@@ -25,6 +25,7 @@ from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import MissingInputError, RecloraError
 from reclora_cli.progress import SILENT, Progress
+from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.workspace import atomic_file, hash_file
 
 _ROWS_AT_ONCE = 2048
@@ -48,7 +49,7 @@ class CrmScorer:
         model: Crm,
         config: CrmConfig,
         store: InteractionsStore,
-        ranked: NDArray[np.int32] | None = None,
+        ranked: RankedPast | None = None,
         *,
         space: FeatureSpace | None = None,
         device: torch.device | None = None,
@@ -68,7 +69,7 @@ class CrmScorer:
         cls,
         folder: Path,
         store: InteractionsStore,
-        ranked: NDArray[np.int32] | None,
+        ranked: RankedPast | None,
         *,
         device: torch.device | None = None,
     ) -> CrmScorer:
@@ -76,8 +77,8 @@ class CrmScorer:
 
         Args:
             store: the interactions it was trained on.
-            ranked: (rows, long) positions by similarity; only a CRM of retrieved behaviours
-                needs it, and only for stored rows.
+            ranked: pasts by similarity; only a CRM of retrieved behaviours needs them, and
+                only for stored rows.
 
         Raises:
             MissingInputError: there is no CRM.
@@ -115,7 +116,7 @@ class CrmScorer:
                 f"{self.name} reads retrieved behaviours, and there is no index",
                 hint="Run `reclora build-index` first.",
             )
-        return histories.in_time_order(self._ranked[rows], self._config.history)
+        return histories.in_time_order(self._ranked.of(rows), self._config.history)
 
     def score(self, rows: Ints, progress: Progress = SILENT) -> NDArray[np.float64]:
         """P(like) of stored rows, (n,)."""

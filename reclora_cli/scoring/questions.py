@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from reclora_cli.data import histories
 from reclora_cli.data.store import InteractionsStore
-from reclora_cli.retrieval.ranked import rank_questions
+from reclora_cli.retrieval.past import RankedPast
 
 Positions = NDArray[np.int64]
 
@@ -52,13 +52,16 @@ class Questions:
     def of_user(cls, store: InteractionsStore, user: int, items: Positions) -> Questions:
         """Items asked about after all of the user's behaviours but those of the item itself.
 
-        For an item the user has rated, the question is asked as it stood at that time.
+        For an item the user has rated, the question is asked as it stood at that time; where the
+        store excludes ties, before that second.
         """
         start, end = int(store.user_start[user]), int(store.user_start[user + 1])
-        own = np.asarray(store.item[start:end])
+        own, time = np.asarray(store.item[start:end]), np.asarray(store.time[start:end])
         ends = []
         for item in items:
             met = np.flatnonzero(own == item)
+            if len(met) and store.header.ties == "exclude":
+                met = np.searchsorted(time, time[met[:1]])
             ends.append(start + int(met[0]) if len(met) else end)
         return cls(np.full(len(items), user), np.asarray(items, dtype=np.int64), np.array(ends))
 
@@ -69,20 +72,11 @@ class Questions:
         positions = first[:, None] + np.arange(k)
         return np.where(positions < self.ends[:, None], positions, histories.NO_POSITION)
 
-    def retrieved(
-        self,
-        store: InteractionsStore,
-        ranked: NDArray[np.int32],
-        vectors: NDArray[np.float32],
-        k: int,
-    ) -> Positions:
+    def retrieved(self, past: RankedPast, k: int) -> Positions:
         """The ``k`` behaviours most similar to each item, (n, k) in time order, -1 after the end.
 
-        Stored rows are read from ``ranked``; other questions are ranked now from ``vectors``.
+        Questions that are no stored rows are ranked now.
         """
         if self.rows is not None:
-            return histories.in_time_order(ranked[self.rows], k)
-        found = rank_questions(
-            vectors, store.item, store.user_start, self.users, self.items, self.ends, k
-        )
-        return histories.in_time_order(found, k)
+            return histories.in_time_order(past.of(self.rows), k)
+        return histories.in_time_order(past.of_questions(self.users, self.items, self.ends, k), k)

@@ -1,9 +1,12 @@
 """Per-row scores on disk: kept, found again, and resumed.
 
 One Parquet file for a model, a split and a set of rows: ``<split>-<rows hash>.parquet`` with the
-columns ``row_id``, ``label`` and ``probability``. Its metadata tells which model gave the scores;
-scores of the same model are taken from any file of the folder, row by row, so a subset of what
-is already scored costs nothing and an interrupted scoring goes on where it was.
+columns ``row_id``, ``label``, ``probability``, and what break-downs read of a row: ``seen_user``,
+``seen_item``, ``history_length`` and ``popularity_bin`` (see ``data.slices``). Its metadata tells
+which model gave the scores, and of which store; scores of the same model are taken from any file
+of the folder, row by row, so a subset of what is already scored costs nothing and an interrupted
+scoring goes on where it was. Files of format 1, without the slices, are read like any other and
+written anew, from their own scores, when their rows are next asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,17 +26,24 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reclora_cli.data import schema
+from reclora_cli.data.slices import POPULARITY_BOUNDS, RowSlices, row_slices
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
 from reclora_cli.progress import SILENT, Progress, Task
-from reclora_cli.workspace import atomic_file
+from reclora_cli.workspace import MANIFEST, Artefact, atomic_file
 
 ROWS_AT_A_TIME = 256
 """Rows in one call of a scorer: a killed process loses at most these and ``_FLUSH_SECONDS``."""
 
+FORMAT = 2
+PROBABILITY = "probability"
+SLICES = tuple(column.name for column in fields(RowSlices))
+"""Columns that break-downs read."""
+PARTIAL = ".partial.parquet"
+"""How the name of a file ends whose scoring was interrupted."""
+
 _FLUSH_SECONDS = 20.0
 _METADATA = b"reclora"
-_PARTIAL = ".partial.parquet"
 
 Rows = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
@@ -83,10 +93,10 @@ def known_scores(scorer: Scorer, rows: Rows, folder: Path) -> tuple[Probabilitie
     """Scores of ``rows`` that ``folder`` holds, NaN where none, and the seconds they took."""
     found, seconds = np.full(len(rows), np.nan), 0.0
     for file in sorted(folder.glob("*.parquet")):
-        told = _metadata(file)
+        told = metadata(file)
         if told.get("identity") != scorer.identity:
             continue
-        table = pq.read_table(file, columns=[schema.ROW, "probability"])
+        table = pq.read_table(file, columns=[schema.ROW, PROBABILITY])
         ids, values = (np.asarray(column) for column in table.columns)
         at = np.searchsorted(ids, rows)
         at[at == len(ids)] = 0
@@ -117,7 +127,7 @@ def score(
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{split}-{rows_hash(rows)}.parquet"
-    partial = file.with_name(file.stem + _PARTIAL)
+    partial = file.with_name(file.stem + PARTIAL)
     found, seconds = np.full(len(rows), np.nan), 0.0
     if force:
         partial.unlink(missing_ok=True)
@@ -133,10 +143,21 @@ def score(
             writing.score(lacking[at : at + ROWS_AT_A_TIME], task, progress)
             if time.monotonic() - writing.flushed > _FLUSH_SECONDS:
                 writing.flush(partial)
-    if len(lacking) or not file.exists() or _metadata(file).get("identity") != scorer.identity:
+    if len(lacking) or not _is_current(file, scorer):
         writing.flush(file)
     partial.unlink(missing_ok=True)
     return Scores(found, len(lacking), round(writing.seconds, 3), file)
+
+
+def _is_current(file: Path, scorer: Scorer) -> bool:
+    told = metadata(file) if file.exists() else {}
+    return (told.get("identity"), told.get("format")) == (scorer.identity, FORMAT)
+
+
+def store_identity(store: InteractionsStore) -> str:
+    """Changes whenever the store is written anew; empty for one outside a workspace."""
+    artefact = Artefact(store.folder)
+    return artefact.identity() if (store.folder / MANIFEST).is_file() else ""
 
 
 class _Writing:
@@ -153,6 +174,7 @@ class _Writing:
     ) -> None:
         self._scorer, self._store, self._rows, self._found = scorer, store, rows, found
         self._split = split
+        self._slices = row_slices(store, rows)
         self.seconds = seconds
         self.flushed = time.monotonic()
 
@@ -177,14 +199,18 @@ class _Writing:
             {
                 schema.ROW: pa.array(rows, pa.int64()),
                 schema.LABEL: pa.array(np.asarray(self._store.row_label(rows)), pa.uint8()),
-                "probability": pa.array(self._found[done], pa.float64()),
+                PROBABILITY: pa.array(self._found[done], pa.float64()),
+                **{name: pa.array(getattr(self._slices, name)[done]) for name in SLICES},
             }
         )
         told = {
+            "format": FORMAT,
             "name": self._scorer.name,
             "identity": self._scorer.identity,
+            "store": store_identity(self._store),
             "split": self._split,
             "rows_hash": rows_hash(rows),
+            "popularity_bounds": POPULARITY_BOUNDS,
             "seconds": self.seconds,
         }
         with atomic_file(file) as opened:
@@ -229,7 +255,7 @@ def _kept_on_the_way_out(writing: _Writing, partial: Path) -> Iterator[None]:
         raise
 
 
-def _metadata(file: Path) -> dict[str, Any]:
+def metadata(file: Path) -> dict[str, Any]:
     """What a score file says of itself; empty when it is no score file."""
     try:
         content = (pq.read_schema(file).metadata or {}).get(_METADATA)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reclora_cli import catalog
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.lm.answers import Answers
 from reclora_cli.lm.framing import Framing
 from reclora_cli.lm.load import LoadedLm, load
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.encode import EncodedPrompts
+from reclora_cli.prompt.find import find_template
 from reclora_cli.prompt.write import PromptWriter
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.tree import LmRecipe
+from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.scoring.crm_scorer import CrmScorer
 from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.stages import locate
@@ -72,14 +72,11 @@ class Sources:
         return InteractionsStore(artefact.path)
 
     @cached_property
-    def ranked(self) -> NDArray[np.int32]:
-        """(rows, long) positions by similarity, best first."""
-        return np.load(self._index / "ranked.npy", mmap_mode="r")
-
-    @cached_property
-    def vectors(self) -> NDArray[np.float32]:
-        """(items, p) unit vectors that ``ranked`` was made from."""
-        return np.load(self._index / "reduced.npy", mmap_mode="r")
+    def ranked(self) -> RankedPast:
+        """Pasts by similarity, best first."""
+        artefact = locate.index(self.recipe, self.workspace)
+        folder = locate.require(artefact, "index", "reclora build-index").path
+        return RankedPast.open(folder, self.store, self.recipe.retriever)
 
     @cached_property
     def crm(self) -> CrmScorer:
@@ -93,10 +90,7 @@ class Sources:
 
     @cached_property
     def writer(self) -> PromptWriter:
-        template = catalog.PROMPT_TEMPLATES.load(
-            self.recipe.prompt.template, where="prompt.template"
-        )
-        return PromptWriter(self.store, template)
+        return PromptWriter(self.store, find_template(self.recipe.prompt))
 
     def prompt_behaviours(self, questions: Questions, policy: str) -> Positions:
         """Behaviours of each question's prompt, (n, prompt.history) in time order.
@@ -118,9 +112,4 @@ class Sources:
     def _behaviours(self, questions: Questions, policy: str, k: int) -> Positions:
         if policy == "recent":
             return questions.recent(self.store, k)
-        return questions.retrieved(self.store, self.ranked, self.vectors, k)
-
-    @cached_property
-    def _index(self) -> Path:
-        artefact = locate.index(self.recipe, self.workspace)
-        return locate.require(artefact, "index", "reclora build-index").path
+        return questions.retrieved(self.ranked, k)

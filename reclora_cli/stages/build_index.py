@@ -4,39 +4,39 @@ Files of the artefact:
     vectors.npy                       (n_items, d) float32 as the encoder gives them
     pca_mean.npy, pca_components.npy  fitted on the items of training rows only
     reduced.npy                       (n_items, p) float32 of unit length
-    ranked.npy                        (n_rows, long) int32 positions, best first, -1 after the end
-    catalogue.faiss                   flat index over ``reduced``
+    catalogue.faiss                   index over ``reduced``
+    ranked.npy                        (n_rows, long) int32 positions, best first, -1 after the end;
+                                      not where ``retriever.rows`` is ``needed``
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from reclora_cli import catalog
 from reclora_cli import device as devices
 from reclora_cli.data.audit import audit
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.encoding.items import encode_items
+from reclora_cli.encoding.tokens import TokenTable
 from reclora_cli.lm.find import find
 from reclora_cli.lm.load import LoadedLm, load, load_encoder
 from reclora_cli.progress import SILENT, Progress
+from reclora_cli.prompt.find import find_template
 from reclora_cli.prompt.write import PromptWriter
 from reclora_cli.recipe import Recipe, fingerprint
-from reclora_cli.retrieval.catalogue import CatalogueIndex
+from reclora_cli.retrieval.catalogue import CatalogueIndex, Recall
+from reclora_cli.retrieval.past import REDUCED, rows_asked
 from reclora_cli.retrieval.pca import Reduction
-from reclora_cli.retrieval.ranked import rank_past
+from reclora_cli.retrieval.ranked import Ranker
+from reclora_cli.retrieval.ranked_file import RANKED, write_ranked
 from reclora_cli.stages import item_vectors, locate
 from reclora_cli.stages.similar import CATALOGUE, SimilarResult, similar
-from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, atomic_file
+from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, hash_file
 
 __all__ = ["BuildIndexResult", "SimilarResult", "run", "similar"]
 
@@ -51,9 +51,12 @@ class BuildIndexResult:
         encoder: name of the model; ``width`` of its vectors.
         dimensions: kept by PCA, with the share ``explained`` of the variance.
         fitted_items: items of training rows, which PCA was fitted on.
-        long: behaviours ranked for each of ``rows``.
+        long: behaviours ranked for each of ``rows``; ``ranked_rows`` says all at once, or those
+            that a stage needs when it needs them.
         full_rows: rows whose past holds at least ``long`` behaviours.
-        encoded: items encoded now; the others were kept from before.
+        catalogue: kind of the index that ``--similar`` asks, and what it finds of the 10 and the
+            100 items that comparing every item finds.
+        encoded: texts encoded now, equal ones once; the others were kept from before.
         tokens: of all item texts; of a dry run only.
         estimated_seconds: of encoding what is not kept, from items encoded just now; likewise.
     """
@@ -67,7 +70,11 @@ class BuildIndexResult:
     fitted_items: int
     rows: int
     long: int
+    ranked_rows: str
     full_rows: int
+    catalogue: str | None
+    recall_at_10: float | None
+    recall_at_100: float | None
     encoded: int
     encode_seconds: float
     rank_seconds: float
@@ -152,23 +159,19 @@ class _Work:
         folder = self.artefact.path
         folder.mkdir(parents=True, exist_ok=True)
         self.artefact.unfinish()
-        encoded = self._vectors(force)
-        encode_seconds = watch.seconds
-        reduction = Reduction.fit(encoded.vectors, self.store.seen_items, self.recipe.retriever.pca)
-        reduced = reduction.transform(encoded.vectors)
-        reduction.save(folder)
-        with atomic_file(folder / "reduced.npy") as file:
-            np.save(file, reduced)
-        CatalogueIndex.build(reduced).save(folder / CATALOGUE)
+        reduction, encoded, encode_seconds = self._reduced(force)
+        catalogue, recall = self._catalogue()
         ranking = Stopwatch()
-        self._rank(reduced)
-        # Read again from the disk: what is proved is what was written.
-        audit(self.store, ranked=folder / "ranked.npy").require(str(folder / "ranked.npy"))
+        if self.recipe.retriever.rows == "all":
+            self._rank()
         result = replace(
             self._described(reduction.dimensions),
-            width=encoded.vectors.shape[1],
+            width=len(reduction.mean),
             explained=round(reduction.explained, 4),
-            encoded=encoded.encoded,
+            catalogue=catalogue,
+            recall_at_10=recall.at_10,
+            recall_at_100=recall.at_100,
+            encoded=encoded,
             encode_seconds=encode_seconds,
             rank_seconds=ranking.seconds,
             seconds=watch.seconds,
@@ -181,7 +184,7 @@ class _Work:
         watch = Stopwatch()
         texts = self._texts()
         lm = self.open_lm()
-        tokens = sum(len(ids) for ids in lm.tokenizer(texts)["input_ids"])
+        tokens = len(TokenTable.of(lm, texts).ids)
         kept = None if force else self._kept_elsewhere(self._identity(texts))
         probed = texts[:: max(len(texts) // _PROBED_ITEMS, 1)][:_PROBED_ITEMS]
         start = time.perf_counter()
@@ -198,9 +201,7 @@ class _Work:
         )
 
     def _texts(self) -> list[str]:
-        name = self.recipe.prompt.template
-        template = catalog.PROMPT_TEMPLATES.load(name, where="prompt.template")
-        return PromptWriter(self.store, template).item_texts()
+        return PromptWriter(self.store, find_template(self.recipe.prompt)).item_texts()
 
     def _identity(self, texts: list[str]) -> str:
         """Of the vectors: changes with the encoder's weights, its quantisation, and the texts."""
@@ -222,24 +223,37 @@ class _Work:
         elsewhere = None if force else self._kept_elsewhere(identity)
         if elsewhere is not None and elsewhere != folder:
             self.progress.say(f"vectors of {self.encoder} are taken from {elsewhere.name}")
-            vectors = item_vectors.read(elsewhere, identity)
-            assert vectors is not None
-            item_vectors.keep(vectors, identity, folder)
+            item_vectors.take(elsewhere, identity, folder)
         return item_vectors.encode(texts, identity, folder, self.open_lm, self.progress)
 
-    def _rank(self, reduced: NDArray[np.float32]) -> None:
-        store, shape = self.store, (len(self.store), self.recipe.retriever.long)
-        with _array_file(self.artefact.path / "ranked.npy", shape) as ranked:
-            rank_past(
-                reduced,
-                np.asarray(store.item),
-                np.asarray(store.user_start),
-                np.asarray(store.row_position),
-                np.asarray(store.history_end),
-                self.recipe.retriever.long,
-                self.progress,
-                out=ranked,
-            )
+    def _reduced(self, force: bool) -> tuple[Reduction, int, float]:
+        """Vectors and reduced vectors into their files; texts encoded now, and in what time."""
+        watch, folder = Stopwatch(), self.artefact.path
+        encoded = self._vectors(force)
+        seconds = watch.seconds
+        reduction = Reduction.fit(encoded.vectors, self.store.seen_items, self.recipe.retriever.pca)
+        reduction.save(folder)
+        reduction.transform_into(folder / REDUCED, encoded.vectors)
+        return reduction, encoded.encoded, seconds
+
+    def _catalogue(self) -> tuple[str, Recall]:
+        """The catalogue index into its file; its kind, and what it finds."""
+        reduced = np.load(self.artefact.path / REDUCED, mmap_mode="r")
+        index = CatalogueIndex.build(reduced)
+        index.save(self.artefact.path / CATALOGUE)
+        return index.kind, index.recall(reduced)
+
+    def _rank(self) -> None:
+        """Rank every row, going on where an earlier run was stopped; then prove the file."""
+        folder, store = self.artefact.path, self.store
+        reduced = np.load(folder / REDUCED, mmap_mode="r")
+        ranker = Ranker(reduced, store.item, store.user_start)
+        asked = rows_asked(store, slice(None))
+        behaviours = locate.store(self.recipe, self.workspace).identity()
+        identity = fingerprint(hash_file(folder / REDUCED), behaviours)
+        write_ranked(ranker, asked, self.recipe.retriever.long, folder, identity, self.progress)
+        # Read again from the disk: what is proved is what was written.
+        audit(store, ranked=folder / RANKED).require(str(folder / RANKED))
 
     def _described(self, dimensions: int) -> BuildIndexResult:
         """What is known before anything is encoded."""
@@ -256,7 +270,11 @@ class _Work:
             fitted_items=int(self.store.seen_items.sum()),
             rows=len(self.store),
             long=long,
+            ranked_rows=self.recipe.retriever.rows,
             full_rows=int(((end - start) >= long).sum()),
+            catalogue=None,
+            recall_at_10=None,
+            recall_at_100=None,
             encoded=0,
             encode_seconds=0.0,
             rank_seconds=0.0,
@@ -280,20 +298,3 @@ class _Work:
                 seconds=result.seconds,
             )
         )
-
-
-@contextmanager
-def _array_file(file: Path, shape: tuple[int, int]) -> Iterator[NDArray[np.int32]]:
-    """A memory-mapped int32 array that becomes ``file`` when the block succeeds."""
-    partial = file.with_suffix(".partial")
-    try:
-        mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.int32, shape=shape)
-        if hasattr(os, "posix_fallocate"):
-            # A mapped write to a full disk kills the process; this raises an error instead.
-            with partial.open("r+b") as opened:
-                os.posix_fallocate(opened.fileno(), 0, partial.stat().st_size)
-        yield mapped
-        mapped.flush()
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reclora_cli.crm.storage import save_weights
+from reclora_cli.data.slices import seen_user
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
 from reclora_cli.metrics.auc import auc
@@ -49,7 +50,7 @@ class Validation:
         self._crm = recipe
         self._rows = np.asarray(store.split("valid"))
         self._labels = store.row_label(self._rows)
-        seen = store.seen_users[store.row_user(self._rows)]
+        seen = seen_user(store, self._rows)
         self._groups = {"all": np.ones(len(seen), dtype=bool), "seen": seen, "unseen": ~seen}
         per_epoch = steps_per_epoch(len(store.split("train")), recipe)
         passes = recipe.epochs * recipe.evaluations_per_epoch

@@ -7,7 +7,6 @@ own stand beside the mean over the user's rows, and both beside the average user
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +89,7 @@ class ExplainResult:
     Attributes:
         seen_in_training: whether the CRM has seen this user in training.
         rows: the user's rows by split.
+        scale_top: the highest rating there is; 1 where ratings are labels.
         probability: P(yes) by the LM (Eq. 16); ``crm_probability`` by the CRM.
         gate: ``None`` when the run's adapter has no gate.
     """
@@ -101,6 +101,7 @@ class ExplainResult:
     profile: dict[str, str]
     seen_in_training: bool
     rows: dict[str, int]
+    scale_top: float
     target: Target
     behaviours: list[Behaviour]
     prompt: str
@@ -151,6 +152,7 @@ def run(
         profile=_profile(store, who),
         seen_in_training=bool(store.seen_users[who]),
         rows=_rows_by_split(store, rows),
+        scale_top=store.header.rating_values[-1],
         target=_target(store, question),
         behaviours=_behaviours(store, asked.positions[0]),
         prompt=sources.writer.text(question.users, question.items, asked.positions)[0],
@@ -284,7 +286,7 @@ def _target(store: InteractionsStore, question: Questions) -> Target:
     return Target(
         item=str(line[schema.ITEM]),
         title=str(line[schema.TITLE]),
-        genre=str(line[schema.GENRE]),
+        genre=str(line.get(schema.GENRE, "")),
         row_id=row,
         split=None if row is None else schema.SPLITS[int(store.split_of(np.array([row]))[0])],
         date=None if position is None else _date(store, position),
@@ -305,7 +307,7 @@ def _behaviours(store: InteractionsStore, positions: Positions) -> list[Behaviou
 
 
 def _date(store: InteractionsStore, position: int) -> str:
-    return datetime.fromtimestamp(int(store.time[position]), UTC).date().isoformat()
+    return store.date(int(store.time[position]))
 
 
 def _rating(store: InteractionsStore, position: int) -> float:

@@ -29,7 +29,7 @@ from reclora_cli.scoring.questions import Questions
 from reclora_cli.seeding import stream_seed
 from reclora_cli.stages import locate, population
 from reclora_cli.stages.assemble import Sources, load_speaker
-from reclora_cli.stages.runs import RECIPE_FILE
+from reclora_cli.stages.runs import RECIPE_FILE, SHOTS_FILE
 from reclora_cli.stages.shot_examples import encode, make_examples, policies
 from reclora_cli.training import Checkpoints, Log, fit
 from reclora_cli.training.lm_work import lm_work, steps_of
@@ -178,7 +178,7 @@ def _tune(
     if force:
         checkpoints.clear()
     write_text(artefact.path / RECIPE_FILE, recipes.to_yaml(recipe))
-    with atomic_file(artefact.path / "shots.npy") as file:
+    with atomic_file(artefact.path / SHOTS_FILE) as file:
         np.save(file, rows)
     speaker = load_speaker(recipe.lm, device, progress)
     cache = artefact.path / "representations.safetensors"

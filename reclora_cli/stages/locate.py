@@ -19,25 +19,40 @@ from reclora_cli.workspace import Artefact, Workspace
 def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
     """The parts of the recipe that decide a stage's artefact, as plain values."""
     plain = recipe.model_dump(mode="json")
+    data = _without_paths(plain["data"])
     if stage == "prepare":
-        return {"data": plain["data"]}
+        return {"data": data}
     if stage == "build-index":
         encoder = plain["lm"] if recipe.retriever.encoder == "lm" else recipe.retriever.encoder
-        return {"encoder": encoder, "retriever": plain["retriever"], "seed": recipe.seed}
+        texts = recipe.prompt.texts
+        wording = texts.item if texts and texts.item is not None else recipe.prompt.template
+        return {"encoder": encoder, "retriever": plain["retriever"], "item text": wording}
     if stage == "pretrain-crm":
-        parts = {"crm": plain["crm"], "seed": recipe.seed}
+        parts = {"crm": recipe.crm.deciding(), "seed": recipe.seed}
         if crm_behaviours(recipe) == "retrieved":
             parts["index"] = recipe_parts("build-index", recipe)
         return parts
     if stage == "finetune":
-        keys = ["data", "lm", "prompt", "adapter", "finetune", "seed"]
-        parts = {key: plain[key] for key in keys}
+        keys = ["lm", "prompt", "adapter", "finetune", "seed"]
+        parts = {"data": data} | {key: plain[key] for key in keys}
         if needs_crm(recipe):
             parts |= {"gate": plain["gate"], "crm": recipe_parts("pretrain-crm", recipe)}
         if recipe.prompt.behaviours != "recent":
             parts["index"] = recipe_parts("build-index", recipe)
         return parts
     raise AssertionError(stage)
+
+
+def _without_paths(data: dict[str, Any]) -> dict[str, Any]:
+    """The ``data`` section without where own files lie: it is their content that decides."""
+    tables = data["tables"] or {}
+    placeless = {
+        name: {key: value for key, value in table.items() if key != "file"}
+        if isinstance(table, dict)
+        else table
+        for name, table in tables.items()
+    }
+    return data | {"tables": placeless or None}
 
 
 def fingerprint_of(stage: str, recipe: Recipe) -> str:

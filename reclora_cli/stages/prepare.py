@@ -9,24 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from reclora_cli import catalog
 from reclora_cli.data import schema
 from reclora_cli.data.audit import AuditReport, audit
-from reclora_cli.data.build import build_store
-from reclora_cli.data.download import fetch
+from reclora_cli.data.building.build import Built, build_store, require_both_classes
+from reclora_cli.data.download import Confirm, fetch, known_hash
 from reclora_cli.data.features import FeatureSpace, feature_count, field_count
 from reclora_cli.data.sources.base import Source
+from reclora_cli.data.sources.find import find_source, own_file
 from reclora_cli.data.store import InteractionsStore, Ints
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.stages import locate
+from reclora_cli.stages.own_recipe import keep_recipe
 from reclora_cli.workspace import (
     Artefact,
     Manifest,
     Stopwatch,
     Workspace,
     atomic_folder,
-    hash_file,
 )
 
 
@@ -38,8 +38,12 @@ class PrepareResult:
         samples: rows of all splits.
         fields: of a row: the user's, the item's, history item and history rating.
         features: values of all fields, and rating values.
-        behaviours: interactions, those of the warm-up included.
+        behaviours: interactions in the store, those of the warm-up included.
+        read: interactions that were read; ``left_out`` says by reason how many are not in it.
+        timed: whether interactions carry times; otherwise their order is the file's.
         base_rate: share of likes among all rows; ``base_rates`` by split.
+        base_rate_from: rating -> share of rows rated so or higher: the base rate under each
+            reading of "like".
         unseen_users: share of each split's rows whose user has no training row.
         audit: the checks that were made on what was written.
         files: SHA-256 of each original file.
@@ -55,7 +59,11 @@ class PrepareResult:
     valid: int
     test: int
     behaviours: int
+    read: int
+    left_out: dict[str, int]
+    timed: bool
     base_rate: float
+    base_rate_from: dict[str, float]
     base_rates: dict[str, float]
     unseen_users: dict[str, float]
     audit: list[dict[str, Any]]
@@ -72,6 +80,7 @@ def run(
     progress: Progress = SILENT,
     *,
     given: Path | None = None,
+    confirm: Confirm | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> PrepareResult:
@@ -81,25 +90,31 @@ def run(
         recipe: its ``data`` section decides everything here.
         workspace: where the store is written.
         progress: told what happens.
-        given: folder or zip of the original files; without it they are downloaded once.
+        given: folder or zip of the original files; without it they are downloaded once. Of data
+            of one's own: the file of the interactions, unless the recipe names it.
+        confirm: asks a person to accept the terms of use before the first download; ``None``:
+            there is nobody to ask.
         force: write the store anew even when it is up to date.
         dry_run: build and audit in a temporary folder, and leave the workspace as it is
             (originals that are downloaded for it stay in the cache).
 
     Raises:
-        UsageError: unknown dataset.
+        UsageError: unknown dataset, or its terms of use are not accepted and nobody can be asked.
         MissingInputError: the files cannot be had.
         RecloraError: a file has a line that does not fit.
         CheckError: a checksum or the audit does not hold.
     """
-    source: Source = catalog.DATASETS.load(recipe.data.source, where="data.source")
+    source = find_source(recipe.data)
+    given = given or own_file(recipe.data)
     watch = Stopwatch()
     artefact = locate.store(recipe, workspace)
     folder = None if given is None else fetch(source, given=given, progress=progress)
     if not force and _is_current(artefact, recipe, folder, source, progress):
+        if folder is not None and not dry_run:
+            keep_recipe(recipe, workspace, folder)
         return replace(_told_again(artefact), seconds=watch.seconds, dry_run=dry_run)
     if folder is None:
-        folder = fetch(source, progress=progress)
+        folder = fetch(source, confirm=confirm, thorough=force, progress=progress)
     if dry_run:
         with tempfile.TemporaryDirectory() as temporary:
             result = _make(source, recipe, folder, Path(temporary), progress)
@@ -109,6 +124,7 @@ def run(
                 result = _make(source, recipe, folder, unfinished, progress)
             result = replace(result, artefact=str(artefact.path), seconds=watch.seconds)
             artefact.finish(_manifest(recipe, result))
+        keep_recipe(recipe, workspace, folder)
     return replace(result, artefact=str(artefact.path), seconds=watch.seconds, dry_run=dry_run)
 
 
@@ -132,29 +148,28 @@ def _told_again(artefact: Artefact) -> PrepareResult:
 
 
 def _hashes(source: Source, folder: Path) -> dict[str, str]:
-    return {name: hash_file(folder / name) for name in source.files}
+    return {name: known_hash(file) for name, file in source.find_files(folder).items()}
 
 
 def _make(
     source: Source, recipe: Recipe, originals: Path, folder: Path, progress: Progress
 ) -> PrepareResult:
     """Build the store in ``folder``, audit it there, and say what it holds."""
-    with progress.task(f"prepare {source.name}", total=3, unit="steps") as task:
-        raw = source.read(originals)
-        task.advance()
-        build_store(raw, source, recipe.data, folder)
-        task.advance()
-        store = InteractionsStore(folder)
-        report = audit(store, features=FeatureSpace(store)).require(source.name)
-        task.advance()
-    return _describe(store, report, _hashes(source, originals))
+    built = build_store(source.read(originals), source, recipe.data, folder, progress)
+    store = InteractionsStore(folder)
+    require_both_classes(store)
+    report = audit(store, features=FeatureSpace(store)).require(source.name)
+    return _describe(store, built, report, _hashes(source, originals))
 
 
 def _describe(
-    store: InteractionsStore, report: AuditReport, files: dict[str, str]
+    store: InteractionsStore, built: Built, report: AuditReport, files: dict[str, str]
 ) -> PrepareResult:
     header = store.header
-    rows = {name: np.asarray(store.split(name)) for name in schema.SPLITS}
+    ratings = {name: _rating_counts(store, name) for name in schema.SPLITS}
+    of_all = np.sum(list(ratings.values()), axis=0)
+    likes = np.asarray(header.rating_values) >= header.like_from
+    from_here = of_all[::-1].cumsum()[::-1] / of_all.sum()
     train, valid, test = header.split_rows
     return PrepareResult(
         dataset=header.dataset,
@@ -167,11 +182,16 @@ def _describe(
         valid=valid,
         test=test,
         behaviours=header.behaviours,
-        base_rate=_share(store.row_label(np.arange(len(store)))),
-        base_rates={name: _share(store.row_label(of)) for name, of in rows.items()},
-        unseen_users={
-            name: _share(~store.seen_users[store.row_user(of)]) for name, of in rows.items()
+        read=built.read,
+        left_out=dict(built.left_out),
+        timed=header.timed,
+        base_rate=_share(of_all[likes].sum() / of_all.sum()),
+        base_rate_from={
+            f"{value:g}": _share(share)
+            for value, share in zip(header.rating_values, from_here.tolist(), strict=True)
         },
+        base_rates={name: _share(of[likes].sum() / of.sum()) for name, of in ratings.items()},
+        unseen_users={name: _share(_unseen_users(store, name)) for name in schema.SPLITS},
         audit=[asdict(check) for check in report.checks],
         files=files,
         up_to_date=False,
@@ -181,8 +201,21 @@ def _describe(
     )
 
 
-def _share(of: Ints) -> float:
-    return round(float(np.mean(of)), 6)
+def _rating_counts(store: InteractionsStore, split: str) -> Ints:
+    """How many rows of a split carry each rating, (ratings,) int64."""
+    rows = store.split(split)
+    codes = store.rating[store.row_position[rows.start : rows.stop]]
+    return np.bincount(codes, minlength=len(store.header.rating_values))
+
+
+def _unseen_users(store: InteractionsStore, split: str) -> float:
+    """Share of a split's rows whose user has no training row."""
+    rows = store.split(split)
+    return float(1 - store.seen_users[store.row_user(slice(rows.start, rows.stop))].mean())
+
+
+def _share(of: float) -> float:
+    return round(float(of), 6)
 
 
 def _manifest(recipe: Recipe, result: PrepareResult) -> Manifest:

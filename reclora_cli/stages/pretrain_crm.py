@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from reclora_cli import device as devices
 from reclora_cli import recipe as recipes
@@ -28,12 +27,14 @@ from reclora_cli.data.features import FeatureSpace
 from reclora_cli.errors import UsageError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
+from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.scoring.crm_scorer import CrmScorer
 from reclora_cli.seeding import stream_seed
 from reclora_cli.stages import locate
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.crm_validation import WHOSE, Validation
 from reclora_cli.training import Checkpoints, Log, Work, fit
+from reclora_cli.training.activations import saved_bytes
 from reclora_cli.training.crm_work import Labelled, crm_work, steps_per_epoch
 from reclora_cli.training.loop import make_optimizer
 from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, write_json
@@ -48,7 +49,7 @@ class CrmPlan:
 
     Attributes:
         seconds: of all epochs without validation; from a few real steps on this machine.
-        memory_bytes: weights, gradients, optimizer state and one step's activations.
+        memory_bytes: weights, gradients, optimizer state, and one step's activations with theirs.
     """
 
     seconds: float
@@ -168,7 +169,7 @@ class _Training:
         shape = FeatureShape.of(self.space)
         self.config = CrmConfig(
             self.behaviours,
-            recipe.crm.model_dump(mode="json"),
+            recipe.crm.deciding(),
             shape,
             space_identity(self.space, self.store),
         )
@@ -185,7 +186,13 @@ class _Training:
         log = Log(folder / "log.jsonl")
         if anew:
             checkpoints.clear()
-        scorer = self._scorer(self.sources.ranked if self.behaviours == "retrieved" else None)
+        ranked = self.sources.ranked if self.behaviours == "retrieved" else None
+        if ranked is not None and self.recipe.retriever.rows == "needed":
+            progress.warn(
+                f"{self.recipe.crm.model} reads every training row's retrieved behaviours, and "
+                "ranks them anew in each epoch; retriever.rows=all ranks them once"
+            )
+        scorer = self._scorer(ranked)
         work = self._work(scorer)
         self.config.write(folder)
         progress.say(
@@ -212,12 +219,11 @@ class _Training:
         work = self._work(self._scorer(ranked, stand_in=ranked is None))
         optimizer = make_optimizer(work.groups)
         seconds = [_timed_step(work, optimizer, step) for step in range(_TIMED_STEPS + 1)]
-        crm = self.recipe.crm
-        widths = 6 * crm.embedding + 4 * sum(crm.attention_layers)
-        activations = crm.batch_size * (crm.history * widths + 4 * sum(crm.dnn_layers)) * 4
+        [(batch, _)] = work.micro_batches(0)
+        activations = saved_bytes(lambda: work.loss(batch), self.model.parameters())
         return CrmPlan(
             seconds=round(float(np.median(seconds[1:])) * work.steps, 3),
-            memory_bytes=16 * self._parameters() + activations,
+            memory_bytes=16 * self._parameters() + 2 * activations,
         )
 
     def result(
@@ -251,7 +257,7 @@ class _Training:
             plan=plan,
         )
 
-    def _scorer(self, ranked: NDArray[np.int32] | None, *, stand_in: bool = False) -> CrmScorer:
+    def _scorer(self, ranked: RankedPast | None, *, stand_in: bool = False) -> CrmScorer:
         config = self.config
         if stand_in:
             config = CrmConfig("recent", config.recipe, config.shape, config.space)

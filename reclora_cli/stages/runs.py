@@ -14,6 +14,7 @@ from reclora_cli.stages import locate
 from reclora_cli.workspace import Artefact, Manifest, Workspace
 
 RECIPE_FILE = "recipe.yaml"
+SHOTS_FILE = "shots.npy"
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,16 @@ class Run:
         return self.artefact.name
 
 
+def opened(artefact: Artefact) -> Run | None:
+    """The run in a folder; ``None`` while it is unfinished."""
+    manifest = artefact.manifest()
+    return None if manifest is None else Run(artefact, _recipe(artefact), manifest)
+
+
 def finished(workspace: Workspace, dataset: str) -> list[Run]:
     """Finished runs of a dataset, the latest at the end."""
-    found = []
-    for artefact in workspace.artefacts(dataset, "runs"):
-        manifest = artefact.manifest()
-        if manifest is not None:
-            found.append(Run(artefact, _recipe(artefact), manifest))
-    return found
+    found = (opened(artefact) for artefact in workspace.artefacts(dataset, "runs"))
+    return [run for run in found if run is not None]
 
 
 def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:

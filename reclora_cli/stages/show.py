@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,15 @@ from numpy.typing import NDArray
 from reclora_cli import catalog
 from reclora_cli.data import histories, schema
 from reclora_cli.data.features import FeatureSpace
+from reclora_cli.data.slices import OneRow, row_slices
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError, did_you_mean
 from reclora_cli.progress import SILENT, Progress
+from reclora_cli.prompt.find import find_template
 from reclora_cli.prompt.write import PromptWriter
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.tree import LmRecipe
+from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.stages import locate
 from reclora_cli.workspace import Workspace
 
@@ -58,6 +59,8 @@ class ShownRow:
         fields: categorical fields of user and target, by name, in order.
         unknown: fields whose value no training row carries: the CRM reads "unknown" instead.
         past: behaviours before this row, of which ``behaviours`` are chosen, in time order.
+        seen_user: whether a training row has the user; ``seen_item`` likewise.
+        popularity: training rows that have the item, as a bin: see ``data.slices``.
         prompt: without chat framing.
         answer: what the LM is tuned to say: the recipe's yes or no.
         prompt_tokens: of the framed prompt, up to the answer; ``None`` where the LM is not on
@@ -78,6 +81,9 @@ class ShownRow:
     fields: dict[str, str]
     unknown: list[str]
     past: int
+    seen_user: bool
+    seen_item: bool
+    popularity: str
     behaviours: list[ShownBehaviour]
     prompt: str
     answer: str
@@ -93,6 +99,7 @@ class ShowResult:
         policy: ``recent`` or ``retrieved``.
         history: behaviours asked for.
         lm: whose tokens are counted; ``None`` when it is not on this machine.
+        scale_top: the highest rating there is; 1 where ratings are labels.
     """
 
     dataset: str
@@ -103,6 +110,7 @@ class ShowResult:
     policy: str
     history: int
     lm: str | None
+    scale_top: float
     rows: list[ShownRow]
 
 
@@ -132,6 +140,7 @@ def run(
     prompts = _prompts(recipe, store, rows, positions)
     tokens = _token_counts(recipe.lm, prompts, store.row_label(rows), progress)
     view = _View(store, vectors, (recipe.lm.no, recipe.lm.yes))
+    slices = row_slices(store, rows)
     return ShowResult(
         dataset=recipe.data.source,
         split=split,
@@ -141,12 +150,14 @@ def run(
         policy=policy,
         history=recipe.prompt.history,
         lm=None if tokens is None else recipe.lm.name,
+        scale_top=store.header.rating_values[-1],
         rows=[
             view.row(
                 start + at,
                 int(row),
                 positions[at],
                 prompts[at],
+                slices.of(at),
                 (None, None) if tokens is None else tokens[at],
             )
             for at, row in enumerate(rows)
@@ -178,21 +189,20 @@ def _behaviours(
     index = locate.require(
         locate.index(recipe, workspace), "index", "reclora build-index` or add `--recent"
     )
-    ranked = np.load(index.path / "ranked.npy", mmap_mode="r")
-    if recipe.prompt.history > ranked.shape[1]:
+    past = RankedPast.open(index.path, store, recipe.retriever)
+    if recipe.prompt.history > past.long:
         raise UsageError(
-            f"{recipe.prompt.history} behaviours asked for, and {ranked.shape[1]} are ranked",
+            f"{recipe.prompt.history} behaviours asked for, and {past.long} are ranked",
             where="--behaviours",
             hint="Rank more: `reclora build-index --set retriever.long=N`.",
         )
-    vectors = np.load(index.path / "reduced.npy", mmap_mode="r")
-    return histories.in_time_order(ranked[rows], recipe.prompt.history), vectors
+    return histories.in_time_order(past.of(rows), recipe.prompt.history), past.vectors
 
 
 def _prompts(
     recipe: Recipe, store: InteractionsStore, rows: Rows, positions: NDArray[np.int64]
 ) -> list[str]:
-    template = catalog.PROMPT_TEMPLATES.load(recipe.prompt.template, where="prompt.template")
+    template = find_template(recipe.prompt)
     writer = PromptWriter(store, template)
     return writer.text(store.row_user(rows), store.row_item(rows), positions)
 
@@ -249,11 +259,12 @@ class _View:
         row: int,
         positions: NDArray[np.int64],
         prompt: str,
+        slices: OneRow,
         tokens: tuple[int | None, int | None],
     ) -> ShownRow:
         store, at = self._store, int(self._store.row_position[row])
         user, item, label = int(store.user[at]), int(store.item[at]), int(store.label[at])
-        item_id, title, genre = self._items[item]
+        item_id, title, genre = self._words(item)
         return ShownRow(
             row=number,
             row_id=row,
@@ -264,7 +275,10 @@ class _View:
             label=label,
             fields=self._fields(user, item),
             unknown=self._unknown(row),
-            past=int(store.history_end[row]) - int(store.user_start[user]),
+            past=slices.history_length,
+            seen_user=slices.seen_user,
+            seen_item=slices.seen_item,
+            popularity=slices.popularity,
             behaviours=[self._behaviour(int(p), item) for p in positions if p >= 0],
             prompt=prompt,
             answer=self._answers[label],
@@ -273,15 +287,14 @@ class _View:
             **self._rated(at),
         )
 
-    @cached_property
-    def _items(self) -> list[tuple[str, str, str]]:
-        """Id, title and first genre of each item."""
-        table = self._store.items[[schema.ITEM, schema.TITLE, schema.GENRE]].astype(str)
-        return list(table.itertuples(index=False, name=None))
+    def _words(self, item: int) -> tuple[str, str, str]:
+        """Id, title and first genre of an item; not every dataset has genres."""
+        line = self._store.items.iloc[item]
+        return str(line[schema.ITEM]), str(line[schema.TITLE]), str(line.get(schema.GENRE, ""))
 
     def _behaviour(self, position: int, target: int) -> ShownBehaviour:
         item = int(self._store.item[position])
-        item_id, title, _ = self._items[item]
+        item_id, title, _ = self._words(item)
         cosine = None
         if self._vectors is not None:
             cosine = round(float(self._vectors[item] @ self._vectors[target]), 4)
@@ -292,15 +305,14 @@ class _View:
         seconds = int(self._store.time[position])
         return {
             "rating": float(self._store.header.rating_values[int(self._store.rating[position])]),
-            "date": datetime.fromtimestamp(seconds, UTC).date().isoformat(),
+            "date": self._store.date(seconds),
             "timestamp": seconds,
         }
 
     def _fields(self, user: int, item: int) -> dict[str, str]:
-        vocabularies = self._store.vocabularies
         codes = [*self._store.user_fields[user], *self._store.item_fields[item]]
         return {
-            name: str(vocabularies[name][int(code)])
+            name: str(self._store.vocabulary(name)[int(code)])
             for name, code in zip(self._space.field_names, codes, strict=True)
         }
 

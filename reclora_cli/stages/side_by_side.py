@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from reclora_cli.data.slices import seen_user
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError, did_you_mean
 from reclora_cli.metrics.compare import Comparison, Difference, Figures
@@ -185,7 +185,7 @@ def _figures(
 ) -> dict[str, Comparison]:
     """All rows, and those of users seen and unseen in training, resampled apart."""
     labels = store.row_label(rows)
-    seen: NDArray[np.bool_] = store.seen_users[store.row_user(rows)]
+    seen = seen_user(store, rows)
     chosen = {"all": np.ones(len(rows), dtype=bool), "seen_users": seen, "unseen_users": ~seen}
     compared: dict[str, Comparison] = {}
     with progress.task("bootstrap", total=len(chosen), unit="sets of rows") as task:

@@ -65,4 +65,4 @@ def similar(recipe: Recipe, workspace: Workspace, title: str, k: int = 10) -> Si
 
 def _words(store: InteractionsStore, item: int) -> tuple[str, str, str]:
     row = store.items.iloc[item]
-    return str(row[schema.ITEM]), str(row[schema.TITLE]), str(row[schema.GENRE])
+    return str(row[schema.ITEM]), str(row[schema.TITLE]), str(row.get(schema.GENRE, ""))

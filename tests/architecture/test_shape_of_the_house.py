@@ -10,11 +10,20 @@ from pathlib import Path
 import pytest
 
 from reclora_cli import catalog, recipe
+from reclora_cli.data.sources.find import find_source
+from reclora_cli.prompt.find import find_template
 from reclora_cli.registry import Registry
 
 PACKAGE = Path(recipe.__file__).parent.parent
 REGISTRIES = [value for value in vars(catalog).values() if isinstance(value, Registry)]
-DATASET_RECIPES = ["base", "demo", "ml-100k", "ml-1m"]
+DATASET_RECIPES = [
+    *("base", "demo", "goodreads", "goodreads-children", "goodreads-comics-graphic"),
+    *("goodreads-fantasy-paranormal", "goodreads-history-biography"),
+    *("goodreads-mystery-thriller-crime", "goodreads-poetry", "goodreads-romance"),
+    *("goodreads-young-adult", "ml-100k", "ml-1m", "ml-20m", "ml-25m", "ml-latest"),
+    "ml-latest-small",
+]
+EXAMPLES = ["book-crossing", "gift-cards", "goodbooks", "steam"]
 METHODS = ["lora", "reclora", "rella", "tallrec", "zero-shot"]
 
 
@@ -30,8 +39,9 @@ def test_every_name_in_the_catalogue_stands_for_something(registry: Registry, na
 def test_every_shipped_recipe_is_known_here() -> None:
     assert recipe.names() == DATASET_RECIPES
     assert recipe.names("methods") == METHODS
+    assert recipe.names("examples") == EXAMPLES
     shipped = sorted(path.stem for path in recipe.recipes_folder().rglob("*.yaml"))
-    assert shipped == sorted(DATASET_RECIPES + METHODS)
+    assert shipped == sorted(DATASET_RECIPES + METHODS + EXAMPLES)
 
 
 @pytest.mark.parametrize("name", DATASET_RECIPES)
@@ -40,6 +50,14 @@ def test_every_shipped_recipe_loads_under_every_method(name: str, method: str | 
     loaded = recipe.load(name, method=method)
     catalog.DATASETS.check(loaded.data.source)
     catalog.CRMS.check(loaded.crm.model)
+    assert recipe.from_tree(loaded.model_dump(mode="json")) == loaded
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_of_ones_own_data_loads(name: str) -> None:
+    loaded = recipe.load(recipe.recipes_folder() / "examples" / f"{name}.yaml")
+    assert find_source(loaded.data).name == name
+    assert find_template(loaded.prompt).item
     assert recipe.from_tree(loaded.model_dump(mode="json")) == loaded
 
 

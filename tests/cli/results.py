@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from reclora_cli.data.audit import Check, Ties
 from reclora_cli.metrics.compare import Difference, Figure, Figures
 from reclora_cli.pipeline.demo import DemoResult
+from reclora_cli.stages.audit import AuditedPart, AuditResult, Stale
 from reclora_cli.stages.build_index import BuildIndexResult
 from reclora_cli.stages.explain import Behaviour, ExplainResult, GateView, Target
 from reclora_cli.stages.finetune import FinetuneResult
@@ -34,7 +36,11 @@ def prepare(**changes: Any) -> PrepareResult:
         "valid": 97000,
         "test": 97002,
         "behaviours": 1000209,
+        "read": 1000224,
+        "left_out": {"repeated": 15},
+        "timed": True,
         "base_rate": 0.576,
+        "base_rate_from": {"1": 1.0, "2": 0.944, "3": 0.837, "4": 0.576, "5": 0.226},
         "base_rates": {"train": 0.581, "valid": 0.566, "test": 0.544},
         "unseen_users": {"train": 0.0, "valid": 0.764, "test": 0.198},
         "audit": [{"name": "x", "held": True, "checked": 970009, "detail": ""}],
@@ -45,6 +51,28 @@ def prepare(**changes: Any) -> PrepareResult:
         "artefact": FOLDER,
     }
     return PrepareResult(**{**values, **changes})
+
+
+def audit(*, held: bool = True) -> AuditResult:
+    check = Check("no row's target is in its own history", True, 970009)
+    late = Check(
+        "every shot is a training row", held, 70000, "" if held else "1 broken, first shot 7"
+    )
+    spare = {"train": 310_221, "valid": 40_113, "test": 41_910}
+    return AuditResult(
+        dataset="ml-1m",
+        held=held,
+        tie_setting="include",
+        timed=True,
+        parts=[
+            AuditedPart("store", "store", [check]),
+            AuditedPart("run", "reclora-k16-70000-abcd1234", [late]),
+        ],
+        ties=[Ties(name, 970_009, tied, 2 * tied, 245.31, 244.87) for name, tied in spare.items()],
+        stale=[Stale("scores", "runs/lora-256-abcd1234/scores/x.parquet", "of another store")],
+        seconds=3.2,
+        artefact=FOLDER,
+    )
 
 
 def build_index(**changes: Any) -> BuildIndexResult:
@@ -58,7 +86,11 @@ def build_index(**changes: Any) -> BuildIndexResult:
         "fitted_items": 1616,
         "rows": 95285,
         "long": 60,
+        "ranked_rows": "all",
         "full_rows": 54776,
+        "catalogue": "flat",
+        "recall_at_10": 1.0,
+        "recall_at_100": 1.0,
         "encoded": 1682,
         "encode_seconds": 217.0,
         "rank_seconds": 0.9,
@@ -242,6 +274,7 @@ def explain(**changes: Any) -> ExplainResult:
         "profile": {"gender": "male", "age": "25-34", "job": "academic/educator"},
         "seen_in_training": False,
         "rows": {"train": 0, "valid": 226, "test": 0},
+        "scale_top": 5.0,
         "target": Target("6", TITLE, "Action", 812345, "valid", "2000-12-01", 4.0, 1),
         "behaviours": [
             Behaviour("Pump Up the Volume (1990)", "2000-11-02", 4.0),

@@ -27,7 +27,7 @@ _SHARED = {
 _OFTEN = set.union(*_SHARED.values())
 
 FLAGS: dict[str, set[str]] = {
-    "prepare": {"[dataset]", "--from"} | _OFTEN,
+    "prepare": {"[dataset]", "--from", "--init", "--audit"} | _OFTEN,
     "build-index": {"--similar", "--count", "--llm"} | _OFTEN,
     "pretrain-crm": {"--model", "--epochs"} | _OFTEN,
     "finetune": {"--experts", "--shots", "--llm", "--method", "--epochs"} | _OFTEN,
@@ -43,7 +43,9 @@ FLAGS: dict[str, set[str]] = {
     | _SHARED["place"]
     | _SHARED["running"]
     | _SHARED["output"],
-    "demo": {"--shots", "--rows", "--seed", "--device"} | _SHARED["place"] | _SHARED["output"],
+    "demo": {"--shots", "--rows", "--seed", "--device", "--yes/-y"}
+    | _SHARED["place"]
+    | _SHARED["output"],
 }
 """Every flag a user may have written into a script. Removing or renaming one breaks them."""
 

@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from reclora_cli.cli.console import THEME
 from reclora_cli.cli.overview import Holding, Overview
 from reclora_cli.cli.render import (
+    audit,
     build_index,
     demo,
     evaluate,
@@ -28,6 +29,8 @@ from tests.cli import results
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
     "prepare": lambda: prepare.render(results.prepare()),
+    "audit": lambda: audit.render(results.audit()),
+    "audit that fails": lambda: audit.render(results.audit(held=False)),
     "index": lambda: build_index.render(results.build_index()),
     "index plan": lambda: build_index.render(
         results.build_index(dry_run=True, tokens=43273, estimated_seconds=253.0)
@@ -111,6 +114,13 @@ def test_prepare_tells_table_1():
     text = drawn(VIEWS["prepare"]())
     for figure in ("6,040", "3,706", "970,009", "16,944", "776,007", "97,000", "97,002", "19.8%"):
         assert figure in text
+    assert "15 interactions left out: repeated" in text
+    assert "4: 57.6%, 5: 22.6%" in text
+
+
+def test_prepare_says_where_data_has_no_time():
+    assert "order is the file's" in drawn(prepare.render(results.prepare(timed=False)))
+    assert "order is the file's" not in drawn(prepare.render(results.prepare()))
 
 
 def test_a_tuning_plan_tells_rows_tokens_parameters_memory_and_time():

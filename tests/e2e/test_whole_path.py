@@ -72,7 +72,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path100K:
     walked = Path100K(tmp_path_factory.mktemp("e2e") / "workspace")
     files = data_folder() / "ml-100k"
     given = ["--from", str(files)] if files.is_dir() else []
-    walked.prepared = walked.run("prepare", "ml-100k", *given)
+    walked.prepared = walked.run("prepare", "ml-100k", "--yes", *given)
     walked.plain = walked.run(*TUNED, "--method", "lora")
     walked.tuned = walked.run(*TUNED, "--experts", "4")
     return walked

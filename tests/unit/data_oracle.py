@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pandas as pd
 from hypothesis import strategies as st
 
 from reclora_cli import recipe
-from reclora_cli.data.build import build_store
-from reclora_cli.data.sources.base import RawDataset
+from reclora_cli.data.building.build import build_store
+from reclora_cli.data.building.columns import PIECE
+from reclora_cli.data.sources.base import RawDataset, whole
 from reclora_cli.data.sources.ml_1m import SOURCE
 from reclora_cli.data.store import InteractionsStore
 
@@ -37,15 +39,24 @@ def interactions(draw: st.DrawFn, fewest: int = 12, most: int = 60) -> list[Inte
     return [Interaction(draw(times), user, item, draw(ratings)) for user, item in chosen]
 
 
-def raw_dataset(found: list[Interaction]) -> RawDataset:
-    """``found`` as a source reads it, with profiles and titles made up from the ids."""
+def interactions_table(found: list[Interaction]) -> pd.DataFrame:
+    """``found`` as the columns of a ratings file."""
+    return pd.DataFrame(
+        [(one.user, one.item, one.rating, one.time) for one in found],
+        columns=["user_id", "item_id", "rating", "timestamp"],
+    )
+
+
+def raw_dataset(found: list[Interaction], idle_items: Sequence[int] = ()) -> RawDataset:
+    """``found`` as a source reads it, with profiles and titles made up from the ids.
+
+    Args:
+        idle_items: ids of items that are described and never rated.
+    """
     users = sorted({one.user for one in found})
-    items = sorted({one.item for one in found})
-    return RawDataset(
-        interactions=pd.DataFrame(
-            [(one.user, one.item, one.rating, one.time) for one in found],
-            columns=["user_id", "item_id", "rating", "timestamp"],
-        ),
+    items = sorted({one.item for one in found} | set(idle_items))
+    return whole(
+        interactions=interactions_table(found),
         users=pd.DataFrame(
             {
                 "user_id": users,
@@ -63,15 +74,21 @@ def raw_dataset(found: list[Interaction]) -> RawDataset:
                 "genres": [[f"genre {item % 3}"] for item in items],
             }
         ),
+        file=Path("ratings.dat"),
     )
 
 
 def built(
-    found: list[Interaction], folder: Path, *, warm_up: int = 1, ties: str = "include"
+    found: list[Interaction],
+    folder: Path,
+    *,
+    warm_up: int = 1,
+    ties: str = "include",
+    piece: int = PIECE,
 ) -> InteractionsStore:
-    """The real store of ``found``."""
+    """The real store of ``found``, built in pieces of so many interactions."""
     settings = _PROTOCOL.model_copy(update={"warm_up": warm_up, "ties": ties})
-    build_store(raw_dataset(found), SOURCE, settings, folder)
+    build_store(raw_dataset(found), SOURCE, settings, folder, piece=piece)
     return InteractionsStore(folder)
 
 

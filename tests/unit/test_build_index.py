@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.recipe import Recipe, from_tree
+from reclora_cli.retrieval import ranked, ranked_file
+from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import build_index, item_vectors, locate
+from reclora_cli.stages.assemble import Sources
 from reclora_cli.workspace import Workspace
 from tests.tiny_lm import write_tiny_lm
 from tests.world import TinyWorld
@@ -53,19 +57,18 @@ def folder_of(world: TinyWorld) -> Path:
 
 def test_ranked_holds_the_most_similar_of_each_rows_strict_past(built):
     store, folder = built.store, folder_of(built)
-    ranked = np.load(folder / "ranked.npy")
+    found = np.load(folder / "ranked.npy")
     reduced = np.load(folder / "reduced.npy").astype(np.float64)
-    assert ranked.shape == (len(store), 8)
+    assert found.shape == (len(store), 8)
     for row in range(len(store)):
         target = store.item[store.row_position[row]]
         past = range(store.user_start[store.row_user(row)], store.history_end[row])
         cosine = {p: round(float(reduced[store.item[p]] @ reduced[target]), 9) for p in past}
         best = sorted(cosine, key=lambda p: (-cosine[p], -p))[:8]
-        assert ranked[row].tolist() == best + [-1] * (8 - len(best))
+        assert found[row].tolist() == best + [-1] * (8 - len(best))
 
 
 def test_vectors_are_means_of_the_lms_last_hidden_states(built, lm_folder):
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(lm_folder)
@@ -120,29 +123,83 @@ def test_another_index_of_the_same_encoder_takes_its_vectors(world):
 
 
 def test_a_killed_encoding_goes_on_at_its_last_whole_block(world, monkeypatch):
+    monkeypatch.setattr(item_vectors, "BLOCK", 8)
     whole = build_index.run(world.recipe, world.workspace)
     expected = np.load(folder_of(world) / "vectors.npy")
     shutil.rmtree(folder_of(world))
-    monkeypatch.setattr(item_vectors, "BLOCK", 8)
-    real, calls = item_vectors.encode_items, []
+    real, calls = item_vectors.encode_tokens, []
 
-    def killed_in_the_third_block(lm, texts):
+    def killed_in_the_third_block(lm, rows):
         if len(calls) == 2:
             raise KeyboardInterrupt
-        calls.append(len(texts))
-        return real(lm, texts)
+        calls.append(len(rows))
+        return real(lm, rows)
 
-    monkeypatch.setattr(item_vectors, "encode_items", killed_in_the_third_block)
+    monkeypatch.setattr(item_vectors, "encode_tokens", killed_in_the_third_block)
     with pytest.raises(KeyboardInterrupt):
         build_index.run(world.recipe, world.workspace)
     with (folder_of(world) / item_vectors.PARTIAL).open("ab") as file:
         file.write(b"torn")
     assert locate.index(world.recipe, world.workspace).manifest() is None
-    monkeypatch.setattr(item_vectors, "encode_items", real)
+    monkeypatch.setattr(item_vectors, "encode_tokens", real)
     resumed = build_index.run(world.recipe, world.workspace)
     assert resumed.encoded == whole.encoded - 16
-    assert np.load(folder_of(world) / "vectors.npy") == pytest.approx(expected, abs=1e-5)
+    assert np.array_equal(np.load(folder_of(world) / "vectors.npy"), expected)
     assert not (folder_of(world) / item_vectors.PARTIAL).exists()
+
+
+def test_a_ranking_that_was_stopped_goes_on_and_gives_the_same_file(world, monkeypatch):
+    build_index.run(world.recipe, world.workspace)
+    expected = np.load(folder_of(world) / "ranked.npy")
+    shutil.rmtree(folder_of(world))
+    monkeypatch.setattr(ranked, "BLOCK_ROWS", 60)
+    monkeypatch.setattr(ranked_file, "SAVE_SECONDS", 0.0)
+    real = ranked.Ranker.in_blocks
+
+    def stopped(self, asked, k, first=0):
+        for at, block in enumerate(real(self, asked, k, first)):
+            if at == 3:
+                raise KeyboardInterrupt
+            yield block
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ranked.Ranker, "in_blocks", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            build_index.run(world.recipe, world.workspace)
+    assert locate.index(world.recipe, world.workspace).manifest() is None
+    firsts = []
+    monkeypatch.setattr(
+        ranked.Ranker,
+        "in_blocks",
+        lambda self, asked, k, first=0: firsts.append(first) or real(self, asked, k, first),
+    )
+    assert build_index.run(world.recipe, world.workspace).encoded == 0
+    assert firsts == [180]
+    assert np.array_equal(np.load(folder_of(world) / "ranked.npy"), expected)
+
+
+def test_with_rows_needed_nothing_is_ranked_and_stages_read_the_same(world):
+    build_index.run(world.recipe, world.workspace)
+    needed = with_values(world.recipe, {"retriever.rows": "needed"})
+    found = build_index.run(needed, world.workspace)
+    assert (found.ranked_rows, found.encoded) == ("needed", 0)
+    assert not (Path(found.artefact) / "ranked.npy").exists()
+    rows = np.random.default_rng(0).permutation(len(world.store))
+    every, asked = (
+        Sources(recipe, world.workspace, torch.device("cpu")) for recipe in (world.recipe, needed)
+    )
+    questions = Questions.of_rows(world.store, rows)
+    for policy in ("recent", "retrieved", "mixed"):
+        assert np.array_equal(
+            asked.prompt_behaviours(questions, policy), every.prompt_behaviours(questions, policy)
+        )
+    assert np.array_equal(asked.crm_behaviours(questions), every.crm_behaviours(questions))
+    assert np.array_equal(asked.ranked.of(rows), every.ranked.of(rows))
+
+
+def test_tells_what_the_catalogue_finds(built):
+    told = locate.index(built.recipe, built.workspace).manifest().figures
+    assert (told["catalogue"], told["recall_at_10"], told["recall_at_100"]) == ("flat", 1.0, 1.0)
 
 
 def test_a_partial_file_of_other_texts_is_begun_anew(world):
@@ -218,11 +275,11 @@ def test_pasts_of_ml_1m_are_ranked_as_one_by_one(real_data):
     vectors = np.random.default_rng(0).normal(size=(item.max() + 1, 32)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     positions = np.arange(len(user))
-    ranked = rank_past(vectors, item, user_start, positions, positions, 60)
+    found = rank_past(vectors, item, user_start, positions, positions, 60)
     exact = vectors.astype(np.float64)
     for position in np.random.default_rng(1).choice(positions, 300, replace=False):
         start = user_start[user[position]]
         cosines = np.round(exact[item[start:position]] @ exact[item[position]], 11)
         best = np.lexsort((-np.arange(len(cosines)), -cosines))[:60] + start
-        assert ranked[position, : len(best)].tolist() == best.tolist()
-        assert (ranked[position, len(best) :] == -1).all()
+        assert found[position, : len(best)].tolist() == best.tolist()
+        assert (found[position, len(best) :] == -1).all()

@@ -88,4 +88,9 @@ def test_rates(per_second: float, unit: str, read: str):
     [(5.0, "★★★★★"), (1.0, "★☆☆☆☆"), (3.5, "★★★½☆"), (0.5, "½☆☆☆☆"), (4.5, "★★★★½")],
 )
 def test_stars(rating: float, read: str):
-    assert figures.stars(rating) == read
+    assert figures.stars(rating, 5.0) == read
+
+
+def test_stars_of_another_scale_and_of_labels():
+    assert figures.stars(7.0, 10.0) == "★★★★★★★☆☆☆"
+    assert (figures.stars(1.0, 1.0), figures.stars(0.0, 1.0)) == ("★", "☆")

@@ -7,7 +7,8 @@ import torch
 
 from reclora_cli.crm.blocks.embedding import FieldEmbedding
 from reclora_cli.crm.blocks.mlp import Mlp
-from reclora_cli.crm.blocks.target_attention import TargetAttention, pool
+from reclora_cli.crm.blocks.pooling import pool
+from reclora_cli.crm.blocks.target_attention import TargetAttention
 from reclora_cli.crm.blocks.unseen import UnseenDropout
 
 ROWS, FIELDS, LENGTH, WIDTH, CONTEXT = 5, 4, 7, 6, 3

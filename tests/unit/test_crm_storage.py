@@ -15,7 +15,7 @@ from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 
 SHAPE = FeatureShape(size=40, fields=3, item_field=1)
 RECIPE = recipes.load("base", values={"crm.dnn_layers": [8], "crm.embedding": 4}).crm
-CONFIGURED = CrmConfig("retrieved", RECIPE.model_dump(mode="json"), SHAPE, "abc")
+CONFIGURED = CrmConfig("retrieved", RECIPE.deciding(), SHAPE, "abc")
 
 
 def test_the_configuration_comes_back(tmp_path: Path) -> None:
@@ -43,6 +43,20 @@ def test_a_damaged_configuration_is_named(content: str, tmp_path: Path) -> None:
         CrmConfig.read(tmp_path)
 
     assert caught.value.where == str(tmp_path / CONFIG)
+
+
+def test_settings_of_another_version_are_named(tmp_path: Path) -> None:
+    CONFIGURED.write(tmp_path)
+    content = json.loads((tmp_path / CONFIG).read_text())
+    del content["recipe"]["representation"]
+    (tmp_path / CONFIG).write_text(json.dumps(content))
+
+    with pytest.raises(
+        RecloraError, match="another version: representation: Field required"
+    ) as caught:
+        CrmConfig.read(tmp_path)
+
+    assert "reclora pretrain-crm --force" in str(caught.value.hint)
 
 
 def test_weights_of_another_vocabulary_are_refused_by_name(tmp_path: Path) -> None:

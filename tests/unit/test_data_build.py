@@ -6,14 +6,15 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reclora_cli import recipe
-from reclora_cli.data.build import build_store, split_sizes
+from reclora_cli.data.building.build import build_store, split_sizes
 from reclora_cli.data.features import feature_count, field_count
+from reclora_cli.data.sources.base import whole
 from reclora_cli.data.sources.ml_1m import SOURCE
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import MissingInputError, RecloraError
@@ -22,6 +23,7 @@ from tests.unit.data_oracle import (
     at_position,
     built,
     interactions,
+    interactions_table,
     raw_dataset,
     target_rows,
 )
@@ -100,33 +102,32 @@ def test_splits_part_the_rows(tiny_world: TinyWorld) -> None:
 
 
 def test_rating_off_the_scale_is_refused(tmp_path: Path) -> None:
-    raw = raw_dataset([Interaction(100 + at, 1, at, 3) for at in range(20)])
-    raw.interactions["rating"] = raw.interactions["rating"].astype(float)
-    raw.interactions.loc[4, "rating"] = 3.5
+    found = [Interaction(100 + at, 1, at, 3) for at in range(20)]
+    table = interactions_table(found).astype({"rating": float})
+    table.loc[4, "rating"] = 3.5
+    raw = raw_dataset(found)
+    every = pa.array(range(20))
+    raw = whole(table, raw.users(pa.array([1])), raw.items(every), Path("ratings.dat"))
     with pytest.raises(RecloraError, match=r"rating 3\.5 is off the scale") as caught:
         build_store(raw, SOURCE, recipe.load("ml-1m").data, tmp_path)
-    assert caught.value.where == "interaction 5"
+    assert caught.value.where == "ratings.dat:5"
 
 
 def test_users_and_items_that_never_interact_are_left_out(tmp_path: Path) -> None:
-    found = [Interaction(100 + at, 1 + at % 2, at, 3) for at in range(30)]
-    raw = raw_dataset(found)
-    idle = raw.items.iloc[:1].assign(item_id=999, title="never rated")
-    items = pd.concat([raw.items, idle], ignore_index=True)
-    raw = type(raw)(raw.interactions, raw.users, items)
-    build_store(raw, SOURCE, recipe.load("ml-1m").data, tmp_path)
+    found = [Interaction(100 + at, 1 + at % 2, at, 3 + at % 3) for at in range(60)]
+    build_store(raw_dataset(found, [999]), SOURCE, recipe.load("ml-1m").data, tmp_path)
     store = InteractionsStore(tmp_path)
-    assert "never rated" not in store.vocabularies["title"]
-    assert store.header.items == 30
+    assert "title 999" not in store.vocabulary("title").tolist()
+    assert store.header.items == 60
 
 
 def test_codes_are_places_in_the_vocabularies(tiny_world: TinyWorld) -> None:
     store = tiny_world.store
     for at, field in enumerate(store.header.item_fields):
-        decoded = [store.vocabularies[field][code] for code in store.item_fields[:, at]]
+        decoded = [store.vocabulary(field)[code] for code in store.item_fields[:, at]]
         assert decoded == store.items[field].tolist()
     for at, field in enumerate(store.header.user_fields):
-        decoded = [store.vocabularies[field][code] for code in store.user_fields[:, at]]
+        decoded = [store.vocabulary(field)[code] for code in store.user_fields[:, at]]
         assert decoded == store.users[field].tolist()
 
 

@@ -36,7 +36,7 @@ def _seen_values(store: InteractionsStore, field: str) -> set[object]:
 def test_size_counts_padding_unknown_slots_values_and_ratings(
     store: InteractionsStore, space: FeatureSpace
 ) -> None:
-    values = [len(store.vocabularies[name]) for name in space.field_names]
+    values = [len(store.vocabulary(name)) for name in space.field_names]
     assert space.size == 1 + sum(1 + count for count in values) + 1 + 5
 
 
@@ -46,7 +46,7 @@ def test_every_field_of_every_row_reads_the_slot_of_its_value(
     slots = space.rows(np.arange(len(store)))
     for at, field in enumerate(space.field_names):
         seen = _seen_values(store, field)
-        values = store.vocabularies[field]
+        values = store.vocabulary(field).tolist()
         of_users = field in store.header.user_fields
         table = store.users if of_users else store.items
         for row in range(len(store)):

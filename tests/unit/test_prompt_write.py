@@ -14,7 +14,8 @@ from reclora_cli import recipe
 from reclora_cli.data.histories import recent
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError
-from reclora_cli.prompt.movies import MOVIES_WITH_PROFILE
+from reclora_cli.prompt.movies import MOVIES, MOVIES_WITH_PROFILE
+from reclora_cli.prompt.plain import PLAIN
 from reclora_cli.prompt.write import PromptWriter
 from reclora_cli.stages import prepare
 from reclora_cli.workspace import Workspace
@@ -34,8 +35,9 @@ def _naive(store: InteractionsStore, user: int, item: int, positions: np.ndarray
     for position in positions:
         if position >= 0:
             stars = store.header.rating_values[store.rating[position]]
-            behaviours.append((store.items["title"].iloc[store.item[position]], stars))
-    return MOVIES_WITH_PROFILE.render(profile, behaviours, store.items["title"].iloc[item])
+            title = store.items["title"].iloc[store.item[position]]
+            behaviours.append(f"{title} ({stars:g} {'star' if stars == 1 else 'stars'})")
+    return MOVIES_WITH_PROFILE.render(profile, behaviours, store.items.iloc[item].to_dict())
 
 
 def test_each_prompt_is_the_template_over_the_rows_own_tables(store: InteractionsStore):
@@ -72,8 +74,40 @@ def test_item_texts_stand_in_dense_id_order(store: InteractionsStore):
 def test_a_store_without_a_profile_column_is_an_error_that_names_it(store: InteractionsStore):
     poor = InteractionsStore(store.folder)
     poor.users = store.users.drop(columns=["job", "age"])
-    with pytest.raises(UsageError, match="users of ml-1m have no job, age"):
+    with pytest.raises(UsageError, match="users of ml-1m have no age, job") as caught:
         PromptWriter(poor, MOVIES_WITH_PROFILE)
+    assert "they have user_id, gender, zipcode" in str(caught.value)
+
+
+def test_a_placeholder_that_is_no_column_is_named_with_the_columns(store: InteractionsStore):
+    wrong = dataclasses.replace(MOVIES, question="Is {titel} good? {behaviours}")
+    with pytest.raises(UsageError, match="items of ml-1m have no titel") as caught:
+        PromptWriter(store, wrong)
+    assert caught.value.where == "prompt.texts.question"
+    assert "Did you mean title" in str(caught.value.hint)
+
+
+def test_item_texts_of_some_items_are_those_of_all(store: InteractionsStore):
+    writer = PromptWriter(store, MOVIES)
+    chosen = np.array([7, 3, 3, 0])
+    assert writer.item_texts(chosen) == [writer.item_texts()[at] for at in chosen]
+
+
+def test_a_missing_value_is_said_to_be_unknown(store: InteractionsStore):
+    poor = InteractionsStore(store.folder)
+    poor.items = store.items.assign(genre=[None, "", *store.items["genre"][2:]])
+    found = PromptWriter(poor, MOVIES).item_texts(np.array([0, 1]))
+    assert all(text.endswith("genre is unknown.") for text in found)
+
+
+def test_where_ratings_are_labels_behaviours_are_liked_or_disliked(store: InteractionsStore):
+    rated = InteractionsStore(store.folder)
+    rated.header = dataclasses.replace(store.header, rating_values=(0.0, 1.0), like_from=1.0)
+    rated.rating = np.arange(len(store.rating)) % 2
+    [prompt] = PromptWriter(rated, PLAIN).text(np.array([0]), np.array([0]), np.array([[0, 1, -1]]))
+    listed = prompt.split("\n")[1]
+    assert listed.count("(disliked)") == 1
+    assert listed.count("(liked)") == 1
 
 
 def test_a_real_prompt_of_ml_1m_is_the_one_put_together_by_hand(real_data: Path, tmp_path: Path):
@@ -93,4 +127,4 @@ def test_a_real_prompt_of_ml_1m_is_the_one_put_together_by_hand(real_data: Path,
 
 def test_templates_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        MOVIES_WITH_PROFILE.noun = "book"  # type: ignore[misc]
+        MOVIES_WITH_PROFILE.item = "book"  # type: ignore[misc]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from reclora_cli.data import histories
+from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.retrieval.ranked import rank_past
 from reclora_cli.scoring.questions import Questions
+from tests.unit.data_oracle import Interaction, built
 
 
 def vectors_of(store, seed: int = 0) -> np.ndarray:
@@ -29,9 +31,8 @@ def test_ranking_now_equals_what_the_index_stores(tiny_world) -> None:
     )
     known = Questions.of_rows(store, rows)
     asked_now = Questions(known.users, known.items, known.ends)
-    np.testing.assert_array_equal(
-        asked_now.retrieved(store, stored, vectors, 9), known.retrieved(store, stored, vectors, 9)
-    )
+    past = RankedPast(store, vectors, 9, stored)
+    np.testing.assert_array_equal(asked_now.retrieved(past, 9), known.retrieved(past, 9))
 
 
 def test_an_item_never_rated_may_read_everything_the_user_did(tiny_world) -> None:
@@ -40,7 +41,7 @@ def test_an_item_never_rated_may_read_everything_the_user_did(tiny_world) -> Non
     new = int(np.setdiff1d(np.arange(store.header.items), store.item[start:end])[0])
     questions = Questions.of_user(store, user, np.array([new]))
     assert questions.ends.tolist() == [end]
-    found = questions.retrieved(store, np.empty((0, 0), np.int32), vectors_of(store), 5)[0]
+    found = questions.retrieved(RankedPast(store, vectors_of(store), 5), 5)[0]
     assert found.tolist() == sorted(found)
     assert ((found >= start) & (found < end)).all()
 
@@ -50,3 +51,12 @@ def test_an_item_rated_before_is_asked_about_as_it_stood_then(tiny_world) -> Non
     position = int(store.user_start[user]) + 4
     questions = Questions.of_user(store, user, np.array([store.item[position]]))
     assert questions.ends.tolist() == [position]
+
+
+def test_where_ties_are_excluded_an_item_rated_before_is_asked_about_before_its_second(
+    tmp_path,
+) -> None:
+    found = [Interaction(100 + at // 3, 1, 1 + at, 3) for at in range(15)]
+    store = built(found, tmp_path, warm_up=0, ties="exclude")
+    questions = Questions.of_user(store, 0, np.arange(15))
+    assert questions.ends.tolist() == [at - at % 3 for at in range(15)]

@@ -14,7 +14,7 @@ SHIPPED = sorted(recipe.recipes_folder().rglob("*.yaml"))
 
 
 def names_of_kind(kind: str) -> list[str]:
-    return [path.stem for path in SHIPPED if path.parent.name == kind]
+    return sorted(path.stem for path in SHIPPED if path.parent.name == kind)
 
 
 def problems(error: pytest.ExceptionInfo[UsageError]) -> list[str]:

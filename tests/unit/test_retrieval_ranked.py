@@ -6,10 +6,13 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reclora_cli.retrieval import ranked as ranked_module
-from reclora_cli.retrieval.ranked import rank_past, rank_questions
-from reclora_cli.retrieval.similarity import SimilarityProduct, SimilarityTable
+from reclora_cli.retrieval import similarity
+from reclora_cli.retrieval.ranked import Asked, Ranker, rank_past, rank_questions
+from reclora_cli.retrieval.similarity import Similarity, codes
 
 
 def unit(vectors):
@@ -61,11 +64,71 @@ def test_history_ends_before_the_row_where_ties_are_excluded():
     assert (found < ends[:, None]).all()
 
 
-def test_blocks_of_a_few_rows_rank_the_same(monkeypatch):
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"BLOCK_ROWS": 7},
+        {"_CELLS": 90, "_CHUNK_ROWS": 1},
+        {"_GATHERED": 11, "_CHUNK_ROWS": 3, "_CELLS": 1},
+    ],
+    ids=["blocks of a few rows", "chunks of a few rows", "pasts in pieces"],
+)
+@pytest.mark.parametrize("k", [5, 60])
+def test_ranks_the_same_however_the_work_is_cut(monkeypatch, limits, k):
     vectors, item, user_start, positions = world()
-    whole = rank_past(vectors, item, user_start, positions, positions, 5)
-    monkeypatch.setattr(ranked_module, "_CELLS", 90)
-    assert np.array_equal(rank_past(vectors, item, user_start, positions, positions, 5), whole)
+    whole = rank_past(vectors, item, user_start, positions, positions, k)
+    for name, value in limits.items():
+        monkeypatch.setattr(ranked_module, name, value)
+    assert np.array_equal(rank_past(vectors, item, user_start, positions, positions, k), whole)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_ranks_the_same_whatever_the_number_of_threads(monkeypatch, workers):
+    vectors, item, user_start, positions = world(users=40)
+    whole = rank_past(vectors, item, user_start, positions, positions, 9)
+    monkeypatch.setattr(ranked_module, "worker_count", lambda: workers)
+    monkeypatch.setattr(ranked_module, "BLOCK_ROWS", 16)
+    assert np.array_equal(rank_past(vectors, item, user_start, positions, positions, 9), whole)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 70), st.integers(1, 9), st.sampled_from([1, 4, 400]))
+def test_any_world_is_ranked_as_row_by_row(seed, k, users, few_items):
+    """Few items make many equal cosines, which recency decides."""
+    vectors, item, user_start, positions = world(seed, users, items=few_items + 1, longest=30)
+    asked = positions[: np.random.default_rng(seed).integers(1, len(positions) + 1)]
+    expected = row_by_row(vectors, item, user_start, asked, asked, k)
+    assert np.array_equal(rank_past(vectors, item, user_start, asked, asked, k), expected)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_vectors_kept_on_the_grid_or_read_anew_rank_the_same(monkeypatch, kept):
+    vectors, item, user_start, positions = world()
+    expected = row_by_row(vectors, item, user_start, positions, positions, 60)
+    monkeypatch.setattr(similarity, "KEPT_BYTES", 2**30 if kept else 0)
+    ranker = Ranker(vectors, item, user_start)
+    asked = Asked.of_rows(item, user_start, positions, positions)
+    for _ in range(2):  # the second time, many rows have been asked about
+        assert np.array_equal(ranker.rank(asked, 60), expected)
+
+
+def test_vectors_may_be_memory_mapped(tmp_path):
+    vectors, item, user_start, positions = world()
+    np.save(tmp_path / "v.npy", vectors)
+    mapped = np.load(tmp_path / "v.npy", mmap_mode="r")
+    found = rank_past(mapped, item, user_start, positions, positions, 8)
+    assert np.array_equal(found, rank_past(vectors, item, user_start, positions, positions, 8))
+
+
+def test_ranks_are_those_of_integer_cosines_down_to_their_step():
+    """Two behaviours whose cosines differ by less than 2^-37 are equal: the later one wins."""
+    near = np.float32(0.6)
+    vectors = np.array([[1, 0], [near, 0.8], [near + np.float32(2**-24), 0.8]], dtype=np.float32)
+    item = np.array([2, 1, 0], dtype=np.int32)
+    found = rank_past(vectors, item, np.array([0, 3]), np.array([2]), np.array([2]), 2)
+    assert found.tolist() == [[0, 1]]  # a step of 2^-24 is told apart
+    vectors[2, 0] = near + np.float32(2**-30)  # lost in float32 itself
+    found = rank_past(vectors, item, np.array([0, 3]), np.array([2]), np.array([2]), 2)
+    assert found.tolist() == [[1, 0]]
 
 
 def test_of_equal_cosines_the_more_recent_comes_first():
@@ -124,24 +187,37 @@ def test_writes_into_the_array_it_is_given(tmp_path):
     assert np.array_equal(np.load(tmp_path / "r.npy"), expected)
 
 
-def test_table_and_product_give_equal_codes_in_any_block_shape():
+@pytest.mark.parametrize("keep", [True, False])
+def test_keys_are_those_of_whole_numbers_in_any_block_shape(keep):
     vectors = unit(np.random.default_rng(5).normal(size=(70, 33)))
-    table, product = SimilarityTable(vectors), SimilarityProduct(vectors)
     every = np.arange(70)
-    whole = table.codes(every, every)
-    assert np.array_equal(product.codes(every, every), whole)
+    grid = np.rint(vectors.astype(np.float64) * 2**26).astype(object)  # Python's whole numbers
+    exact = (((grid @ grid.T).astype(np.int64) >> 15) + 2**38) << 23
+    past = Similarity(vectors, keep=keep).past(every)
+    assert np.array_equal(past.keys(every, 70), exact)
+    assert np.array_equal(past.own_keys(0, 70, 70), exact)
+    assert np.array_equal(past.own_keys(9, 20, 19), exact[9:20, :19])
     for target in every:
-        assert np.array_equal(product.codes(every[target : target + 1], every), whole[[target]])
+        assert np.array_equal(past.keys(every[target : target + 1], 31), exact[[target], :31])
 
 
 def test_codes_grow_with_the_cosine_down_to_their_step():
     vectors = unit(np.random.default_rng(6).normal(size=(50, 16)))
     exact = vectors.astype(np.float64)
-    codes = SimilarityTable(vectors).codes(np.arange(50), np.arange(50))
-    cosines = (codes - 2**38) * 2.0**-37
+    every = np.arange(50)
+    found = codes(Similarity(vectors).past(every).keys(every, 50))
+    cosines = (found - 2**38) * 2.0**-37
     assert np.abs(cosines - exact @ exact.T).max() < 1e-7
-    assert codes.min() >= 0
-    assert codes.max() < 2**39
+    assert found.min() >= 0
+    assert found.max() < 2**39
+
+
+@pytest.mark.parametrize("exponent", [-40, -27, -26, -24, -10, -4, -3, -2])
+def test_rounding_to_the_grid_in_float32_loses_nothing(exponent):
+    draw = np.random.default_rng(exponent + 100)
+    values = (draw.uniform(1, 2, 4_000) * 2.0**exponent).astype(np.float32) / np.float32(2)
+    found = Similarity(values[:, None], keep=True).grid(np.arange(4_000))[:, 0]
+    assert np.array_equal(found, np.rint(values.astype(np.float64) * 2**26) * 2**4)
 
 
 def test_ml_1m_would_be_ranked_well_within_a_minute():

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from reclora_cli.data.slices import row_slices
 from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.recipe import from_tree
 from reclora_cli.stages import build_index, locate, show
@@ -173,6 +174,19 @@ def test_fields_that_no_training_row_carries_are_named_unknown(tiny_world, shown
     assert any(row.unknown for row in shown.rows)
 
 
+def test_rows_carry_their_slices(tiny_world, shown):
+    slices = row_slices(tiny_world.store, np.array([row.row_id for row in shown.rows]))
+    for at, row in enumerate(shown.rows):
+        one = slices.of(at)
+        assert (row.seen_user, row.seen_item, row.popularity) == (
+            one.seen_user,
+            one.seen_item,
+            one.popularity,
+        )
+        assert row.past == one.history_length
+        assert row.seen_user == ("user_id" not in row.unknown)
+
+
 def test_the_result_is_plain_json(shown):
     kept = json.loads(json.dumps(asdict(shown)))
     assert kept["rows"][0]["prompt"] == shown.rows[0].prompt
@@ -187,8 +201,7 @@ def test_the_index_read_is_the_recipes(tiny_copy, lm_folder):
     recipe = recipe_of(tiny_copy, lm_folder, "retrieved")
     build_index.run(recipe, tiny_copy.workspace)
     assert locate.index(recipe, tiny_copy.workspace).manifest() is not None
-    other = from_tree(
-        {**recipe.model_dump(mode="json"), "retriever": {"encoder": "lm", "pca": 4, "long": 8}}
-    )
+    tree = recipe.model_dump(mode="json")
+    other = from_tree({**tree, "retriever": {**tree["retriever"], "pca": 4}})
     with pytest.raises(MissingInputError):
         show.run(other, tiny_copy.workspace)

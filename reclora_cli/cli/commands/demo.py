@@ -26,6 +26,9 @@ def command(
         int | None, typer.Option("--seed", metavar="N", min=0, help="Of every random choice.")
     ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = Device.auto,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Accept the terms of use of the data.")
+    ] = False,
     place: PlaceOptions,
     output: OutputOptions,
 ) -> None:
@@ -41,5 +44,6 @@ def command(
             rows=rows,
             seed=seed,
             device=device.value,
+            confirm=opened.person(yes=yes),
         )
         opened.console.result(result, view.render(result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from reclora_cli.cli.options import (
     grouped,
 )
 from reclora_cli.cli.session import Session, existing, session
-from reclora_cli.errors import UsageError
+from reclora_cli.errors import CheckError, UsageError, did_you_mean
 
 EXAMPLE = "Example: [cyan]reclora prepare ml-1m[/cyan]"
 
@@ -36,7 +37,21 @@ def command(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="PATH", help="Folder or zip with the original files: no download."
+            "--from",
+            metavar="PATH",
+            help="Folder or zip of the original files; your own data: the file of interactions.",
+        ),
+    ] = None,
+    audit: Annotated[
+        bool,
+        typer.Option("--audit", help="Prove again that nothing prepared or made from it leaks."),
+    ] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init",
+            metavar="FILE",
+            help="Write a recipe guessed from the file of --from, your own data, and stop.",
         ),
     ] = None,
     writing: WritingOptions,
@@ -49,12 +64,22 @@ def command(
     with session(output, place) as opened:
         from reclora_cli.cli.render import prepare as view
 
+        if init is not None:
+            _init(opened, dataset, existing(source), init.expanduser(), force=writing.force)
+            return
+
+        if audit:
+            if source or writing.force or writing.dry_run:
+                raise UsageError("it reads what is prepared, and writes nothing", where="--audit")
+            _audit(opened, dataset, recipe_options)
+            return
         recipe = opened.recipe(_choose(opened, dataset, recipe_options))
         result = opened.run(
             "prepare",
             recipe,
             running,
             given=existing(source),
+            confirm=opened.person(yes=running.yes),
             force=writing.force,
             dry_run=writing.dry_run,
         )
@@ -62,15 +87,40 @@ def command(
         opened.console.next("reclora build-index")
 
 
+def _audit(opened: Session, dataset: str | None, options: RecipeOptions) -> None:
+    """Read everything of a dataset again, by default of the one last prepared."""
+    from reclora_cli.cli.render import audit as view
+    from reclora_cli.stages import audit as stage
+
+    recipe = opened.recipe(_named(opened, dataset, options) if dataset else options)
+    result = stage.run(recipe, opened.workspace, opened.console.progress)
+    opened.console.result(result, view.render(result))
+    if opened.console.json and not result.held:
+        # The object on stdout names what is broken; a second one would be one too many.
+        raise typer.Exit(CheckError.exit_code)
+    result.require()
+
+
+def _init(
+    opened: Session, dataset: str | None, source: Path | None, target: Path, *, force: bool
+) -> None:
+    from reclora_cli.cli.render import init_recipe as view
+    from reclora_cli.stages import init_recipe
+
+    if source is None:
+        raise UsageError(
+            "which file is the recipe to be guessed from?",
+            where="--from",
+            hint=f"For example: reclora prepare --init {target} --from ratings.csv",
+        )
+    result = init_recipe.run(source, target, dataset=dataset, force=force)
+    opened.console.result(result, view.render(result))
+    opened.console.next(result.next_command)
+
+
 def _choose(opened: Session, dataset: str | None, options: RecipeOptions) -> RecipeOptions:
     if dataset is not None:
-        catalog.DATASETS.check(dataset, where="DATASET")
-        source = (f"data.source={dataset}",) if options.recipe else ()
-        return replace(
-            options,
-            recipe=options.recipe or dataset,
-            overrides=[*(options.overrides or ()), *source],
-        )
+        return _named(opened, dataset, options)
     if options.recipe is not None:
         return options
     if not opened.console.interactive:
@@ -78,3 +128,23 @@ def _choose(opened: Session, dataset: str | None, options: RecipeOptions) -> Rec
             "which dataset?", where="DATASET", hint=f"One of: {', '.join(catalog.DATASETS)}."
         )
     return replace(options, recipe=ask.choice(opened.console, "Dataset", list(catalog.DATASETS)))
+
+
+def _named(opened: Session, dataset: str, options: RecipeOptions) -> RecipeOptions:
+    """The shipped recipe of a dataset of the catalogue, the kept one of one's own, or --recipe."""
+    from reclora_cli.stages.own_recipe import kept_recipe
+
+    if options.recipe is not None:
+        source = f"data.source={json.dumps(dataset)}"
+        return replace(options, overrides=[*(options.overrides or ()), source])
+    if dataset in catalog.DATASETS:
+        return replace(options, recipe=dataset)
+    kept = kept_recipe(opened.workspace, dataset)
+    if kept is None:
+        raise UsageError(
+            f"unknown dataset {dataset!r}",
+            where="DATASET",
+            hint=f"{did_you_mean(dataset, catalog.DATASETS)} For data of your own: "
+            "`reclora prepare --init my.yaml --from FILE`.",
+        )
+    return replace(options, recipe=str(kept))

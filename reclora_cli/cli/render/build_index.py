@@ -39,9 +39,15 @@ def _facts(result: BuildIndexResult) -> Table:
         "items": f"{count(result.items)}{wide}",
         "PCA": f"{result.dimensions} dimensions{kept}, "
         f"fitted on {count(result.fitted_items)} items",
-        "ranked": f"{result.long} behaviours for each of {count(result.rows)} rows; "
+        "ranked": f"{result.long} behaviours for each of {count(result.rows)} rows"
+        f"{'' if result.ranked_rows == 'all' else ' when a stage reads it'}; "
         f"{count(result.full_rows)} rows have as many",
     }
+    if result.catalogue is not None:
+        entries["catalogue"] = (
+            f"{result.catalogue}; finds {result.recall_at_10:.1%} of the nearest 10 items, "
+            f"{result.recall_at_100:.1%} of the nearest 100"
+        )
     if result.dry_run:
         entries["tokens"] = count(result.tokens or 0)
         entries["time"] = f"about {duration(result.estimated_seconds or 0.0)} on this device"

@@ -41,7 +41,7 @@ def _facts(result: ExplainResult) -> Table:
     entries: dict[str, RenderableType] = {
         "profile": ", ".join(f"{name} {value}" for name, value in result.profile.items()),
         "rows": _rows(result),
-        "target": _target(result.target),
+        "target": _target(result.target, result.scale_top),
         "P(yes)": _probability(result.probability),
     }
     if result.crm_probability is not None:
@@ -57,12 +57,13 @@ def _rows(result: ExplainResult) -> Text:
     return text
 
 
-def _target(target: Target) -> Text:
-    text = Text.assemble((target.title, "strong"), f", {target.genre}")
+def _target(target: Target, top: float) -> Text:
+    genre = f", {target.genre}" if target.genre else ""
+    text = Text.assemble((target.title, "strong"), genre)
     if target.row_id is None:
         return text.append("; the user has not rated it", style="faint")
     text.append(f"; {target.split} row {target.row_id}, {target.date}, ")
-    text.append(stars(target.rating or 0.0))
+    text.append(stars(target.rating or 0.0, top))
     return text.append(" like" if target.label else " dislike", "good" if target.label else "warn")
 
 
@@ -80,7 +81,7 @@ def _behaviours(result: ExplainResult) -> RenderableType:
         grid.add_row(
             Text(str(number), "faint", justify="right"),
             Text(behaviour.date, "faint"),
-            stars(behaviour.rating),
+            stars(behaviour.rating, result.scale_top),
             behaviour.title,
         )
     return Group(heading("Behaviours in the prompt", "in time order"), indented(grid))

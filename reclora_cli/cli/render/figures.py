@@ -71,7 +71,7 @@ def p_value(value: float | None) -> str:
     return "<.001" if value < 0.001 else measure(value, 3)
 
 
-def stars(rating: float, top: float = 5.0) -> str:
+def stars(rating: float, top: float) -> str:
     """``3.5`` of 5 -> ``★★★½☆``."""
     whole = int(rating)
     half = "½" if rating - whole >= 0.5 else ""

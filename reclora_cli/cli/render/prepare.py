@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +22,7 @@ def render(result: PrepareResult) -> RenderableType:
         done(result.dataset, result.seconds, up_to_date=result.up_to_date, dry_run=result.dry_run),
         indented(pairs({name: count(getattr(result, name)) for name in counts})),
         indented(_splits(result)),
+        indented(_notes(result)),
         indented(_audit(result)),
     )
 
@@ -37,6 +38,17 @@ def _splits(result: PrepareResult) -> Table:
             f"{unseen:.1%}" if unseen else NONE,
         )
     return splits
+
+
+def _notes(result: PrepareResult) -> RenderableType:
+    """What was left out, where the order comes from, and the base rate under each reading."""
+    lines = [Text(f"{count(n)} interactions left out: {why}") for why, n in result.left_out.items()]
+    if not result.timed:
+        lines.append(Text("The data has no time: its order is the file's, and so is the split."))
+    rates = [f"{value}: {share:.1%}" for value, share in result.base_rate_from.items()]
+    # The lowest rating includes every row.
+    lines.append(Text(f"Rows rated so or higher: {', '.join(rates[1:])}"))
+    return Group(*lines)
 
 
 def _audit(result: PrepareResult) -> Text:

@@ -24,7 +24,7 @@ def render(result: ShowResult) -> RenderableType:
             f"{result.dataset}, {result.split} {_span(result)}",
             f"of {count(result.of)}; {result.policy} behaviours",
         ),
-        *(_row(row) for row in result.rows),
+        *(_row(row, result.scale_top) for row in result.rows),
     )
 
 
@@ -33,13 +33,13 @@ def _span(result: ShowResult) -> str:
     return f"row {last}" if last == result.start else f"rows {result.start} to {last}"
 
 
-def _row(row: ShownRow) -> RenderableType:
+def _row(row: ShownRow, top: float) -> RenderableType:
     return stack(
         heading(f"Row {row.row}", f"id {row.row_id}, {row.date}"),
         indented(_fields(row)),
-        indented(_behaviours(row)) if row.behaviours else None,
+        indented(_behaviours(row, top)) if row.behaviours else None,
         Panel(Text(row.prompt), box=box.ROUNDED, border_style="faint", title=_tokens(row)),
-        _answer(row),
+        _answer(row, top),
     )
 
 
@@ -54,13 +54,13 @@ def _fields(row: ShownRow) -> Table:
     return pairs(entries)
 
 
-def _behaviours(row: ShownRow) -> Table:
+def _behaviours(row: ShownRow, top: float) -> Table:
     grid = Table.grid(padding=(0, 2))
     for number, behaviour in enumerate(row.behaviours):
         grid.add_row(
             Text(str(number), "faint", justify="right"),
             Text(behaviour.date, "faint"),
-            stars(behaviour.rating),
+            stars(behaviour.rating, top),
             Text(behaviour.title),
         )
     rest = row.past - len(row.behaviours)
@@ -78,10 +78,10 @@ def _tokens(row: ShownRow) -> str:
     return "prompt" if row.prompt_tokens is None else f"prompt, {row.prompt_tokens} tokens framed"
 
 
-def _answer(row: ShownRow) -> Text:
+def _answer(row: ShownRow, top: float) -> Text:
     tokens = f", {row.answer_tokens} tokens with its end" if row.answer_tokens is not None else ""
     return Text.assemble(
         ("Answer ", "key"),
         (row.answer, "good" if row.label else "warn"),
-        f"  rated {stars(row.rating)}{tokens}",
+        f"  rated {stars(row.rating, top)}{tokens}",
     )

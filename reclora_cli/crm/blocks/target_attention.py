@@ -64,11 +64,6 @@ class TargetAttention(nn.Module):
         return _add_to_each(hidden_BLH, row_B1H)
 
 
-def pool(weights_BL: Tensor, *values_BLD: Tensor) -> Tensor:
-    """Weighted sums of each of the values over the behaviours, side by side, (B, sum of widths)."""
-    return torch.cat([torch.bmm(weights_BL[:, None], value)[:, 0] for value in values_BLD], dim=1)
-
-
 def _each(x_BLD: Tensor, weight_HD: Tensor) -> Tensor:
     """The linear map of every behaviour as one large product, (B, L, H)."""
     return F.linear(x_BLD.flatten(0, 1), weight_HD).view(*x_BLD.shape[:2], len(weight_HD))

@@ -13,7 +13,13 @@ import pandas as pd
 
 from reclora_cli.data import schema
 from reclora_cli.data.sources import movielens
-from reclora_cli.data.sources.base import PackageAddress, RawDataset, Source, ZipAddress
+from reclora_cli.data.sources.base import (
+    PackageAddress,
+    RawDataset,
+    Source,
+    ZipAddress,
+    whole,
+)
 from reclora_cli.data.sources.delimited import ID, SECONDS, Column, read_delimited
 from reclora_cli.data.sources.rebuild import rebuild_ml_100k
 from reclora_cli.errors import RecloraError
@@ -50,10 +56,10 @@ def read(folder: Path) -> RawDataset:
     """
     ratings, users, movies = (folder / name for name in ("u.data", "u.user", "u.item"))
     interactions = read_delimited(ratings, "\t", _RATINGS)
-    raw = RawDataset(interactions, _users(users), _movies(movies))
-    movielens.check_known(interactions, schema.USER, raw.users, ratings, users)
-    movielens.check_known(interactions, schema.ITEM, raw.items, ratings, movies)
-    return raw
+    people, films = _users(users), _movies(movies)
+    movielens.check_known(interactions, schema.USER, people, ratings, users)
+    movielens.check_known(interactions, schema.ITEM, films, ratings, movies)
+    return whole(interactions, people, films, ratings)
 
 
 def _users(file: Path) -> pd.DataFrame:

@@ -18,7 +18,8 @@ from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
-from reclora_cli.data.transfer import UnreachableError, fetch_text, local_path, shown
+from reclora_cli.data.download.connection import UnreachableError, local_path, shown
+from reclora_cli.data.download.transfer import fetch_text
 
 PYPI = "https://pypi.org/simple"
 _SECTIONS = (":env:", "download", "install", "global")
@@ -84,7 +85,7 @@ def find_distribution(project: str, filename: str, settings: PipSettings) -> Ite
             else:
                 answers.append(f"{shown(place)} does not list it")
         except UnreachableError as error:
-            answers.append(str(error))
+            answers.append(error.brief)
     if not found:
         raise UnreachableError("; ".join(answers) or "pip is told to use no index", where=filename)
 

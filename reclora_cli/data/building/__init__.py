@@ -1,0 +1,1 @@
+"""From a source's interactions to the store, in bounded memory."""

@@ -1,0 +1,56 @@
+"""What single CRMs have settings of their own for: ``crm.<model>`` of a recipe.
+
+What several models read (embedding, history, MLP, dropout) stands in ``crm`` itself. A model's
+section decides that model only: ``CrmRecipe.deciding`` leaves the others' out.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from reclora_cli.recipe.section import PositiveInt, Section
+
+
+class _Heads(Section):
+    """Multi-head attention."""
+
+    layers: PositiveInt
+    heads: PositiveInt
+    width: PositiveInt = Field(description="of attention, over all heads")
+
+    @model_validator(mode="after")
+    def _divides(self) -> _Heads:
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, {self.heads}")
+        return self
+
+
+class AutoIntRecipe(_Heads):
+    """AutoInt's interacting layers."""
+
+
+class SASRecRecipe(_Heads):
+    """SASRec's self-attention blocks; ``width`` is its feed-forward networks' too."""
+
+
+class DCNv2Recipe(Section):
+    """DCN V2's cross network."""
+
+    cross_layers: PositiveInt
+
+
+class GRU4RecRecipe(Section):
+    """GRU4Rec's recurrent network."""
+
+    layers: PositiveInt
+    width: PositiveInt = Field(description="of the state")
+
+
+class CaserRecipe(Section):
+    """Caser's convolutions."""
+
+    vertical: PositiveInt = Field(description="vertical filters")
+    horizontal: PositiveInt = Field(description="horizontal filters of each height")
+    heights: tuple[PositiveInt, ...] = Field(
+        description="how many successive behaviours horizontal filters see", min_length=1
+    )
