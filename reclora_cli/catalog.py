@@ -31,7 +31,13 @@ DATASETS = Registry(
 CRMS = Registry(
     "CRM",
     {
+        "autoint": "reclora_cli.crm.autoint:AutoInt",
+        "caser": "reclora_cli.crm.caser:Caser",
+        "dcnv2": "reclora_cli.crm.dcnv2:DCNv2",
+        "deepfm": "reclora_cli.crm.deepfm:DeepFM",
         "din": "reclora_cli.crm.din:DIN",
+        "gru4rec": "reclora_cli.crm.gru4rec:GRU4Rec",
+        "sasrec": "reclora_cli.crm.sasrec:SASRec",
         "sim": "reclora_cli.crm.sim:SIM",
     },
 )

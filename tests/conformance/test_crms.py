@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from reclora_cli import catalog
 from reclora_cli.crm.base import Crm, build, representation_width
@@ -15,43 +17,60 @@ from reclora_cli.crm.features import FeatureShape
 from reclora_cli.crm.storage import load_weights, save_weights
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
+from reclora_cli.lora.gate import Gate, GateSettings
 from reclora_cli.recipe.tree import CrmRecipe
 from tests.world import TinyWorld
 
 LENGTH = 8
+REPRESENTATIONS = ("final", "pre_mlp")
 
 pytestmark = pytest.mark.parametrize("name", list(catalog.CRMS))
 
 
 class Small:
-    """The tiny world's rows, and models small enough for it."""
+    """The tiny world's rows, and models small enough for it, on one device."""
 
-    def __init__(self, world: TinyWorld) -> None:
+    def __init__(self, world: TinyWorld, device: torch.device) -> None:
         self.world = world
+        self.device = device
         self.store = world.store
         self.space = FeatureSpace(self.store)
         self.shape = FeatureShape.of(self.space)
+        self.train = np.asarray(self.store.split("train"))
 
     def recipe(self, name: str, **values: object) -> CrmRecipe:
         return self.world.recipe.crm.model_copy(update={"model": name, "dropout": 0.0, **values})
 
     def model(self, name: str, **values: object) -> Crm:
         torch.manual_seed(3)
-        return build(self.shape, self.recipe(name, **values))
+        return build(self.shape, self.recipe(name, **values)).to(self.device)
 
-    def batch(self, rows: np.ndarray, length: int = LENGTH) -> CrmBatch:
-        return make_batch(self.space, rows, histories.recent(self.store, rows, length))
+    def batch(self, rows: np.ndarray, length: int = LENGTH, padding: int = 0) -> CrmBatch:
+        """Rows with their latest ``length`` behaviours, then ``padding`` empty slots."""
+        positions = histories.recent(self.store, rows, length)
+        wider = np.concatenate([positions, np.full((len(rows), padding), -1)], axis=1)
+        return make_batch(self.space, rows, wider).to(self.device)
+
+    def pairs(self, users: np.ndarray, items: np.ndarray, length: int = LENGTH) -> CrmBatch:
+        """Pairs without any behaviour."""
+        nothing = np.full((len(users), length), -1)
+        return make_pair_batch(self.space, users, items, nothing).to(self.device)
 
     def labels(self, rows: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(self.store.row_label(rows).astype(np.float32))
+        return torch.from_numpy(self.store.row_label(rows).astype(np.float32)).to(self.device)
 
 
-@pytest.fixture(scope="module")
-def small(tiny_world: TinyWorld) -> Small:
-    return Small(tiny_world)
+def _on_gpu(name: str) -> object:
+    missing = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+    return pytest.param(name, marks=[pytest.mark.gpu, missing])
 
 
-@pytest.mark.parametrize("representation", ["final", "pre_mlp"])
+@pytest.fixture(scope="module", params=["cpu", _on_gpu("cuda")])
+def small(tiny_world: TinyWorld, request: pytest.FixtureRequest) -> Small:
+    return Small(tiny_world, torch.device(request.param))
+
+
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_gives_one_logit_and_one_representation_a_row(
     name: str, representation: str, small: Small
 ) -> None:
@@ -64,23 +83,73 @@ def test_gives_one_logit_and_one_representation_a_row(
     assert representation_width(recipe, small.shape) == model.representation_width
 
 
+def test_the_output_layer_and_the_mlp_read_what_the_representations_are(
+    name: str, small: Small
+) -> None:
+    widths = {
+        representation: small.model(name, representation=representation).representation_width
+        for representation in REPRESENTATIONS
+    }
+    model = small.model(name)
+
+    assert widths["final"] == model.output.in_features
+    assert widths["pre_mlp"] == model.mlp.layers[0][0].in_features
+
+
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_its_representation_guides_a_gate_row_by_row(
+    name: str, representation: str, small: Small
+) -> None:
+    model = small.model(name, representation=representation).eval()
+    gate = Gate(GateSettings(model.representation_width), ["q_proj"], experts=4, seed=0).eval()
+
+    weights_PBK = gate.to(small.device)(model.encode(small.batch(small.train[:20])))
+
+    assert weights_PBK.shape == (1, 20, 4)
+    torch.testing.assert_close(weights_PBK.sum(dim=2), torch.ones_like(weights_PBK[:, :, 0]))
+    assert len({tuple(row) for row in weights_PBK[0].tolist()}) == 20
+
+
 def test_its_own_behaviours_are_the_catalogues(name: str, small: Small) -> None:
     retrieving = name in catalog.RETRIEVING_CRMS
 
     assert small.model(name).default_behaviours == ("retrieved" if retrieving else "recent")
 
 
-def test_padding_changes_nothing(name: str, small: Small) -> None:
-    model = small.model(name).eval()
-    rows = np.asarray(small.store.split("train"))[:20]
+@pytest.mark.parametrize("padding", [1, 4, 60])
+@pytest.mark.parametrize("length", [0, 1, 5, LENGTH])
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_padding_changes_nothing(
+    name: str, representation: str, length: int, padding: int, small: Small
+) -> None:
+    model = small.model(name, representation=representation).eval()
 
-    torch.testing.assert_close(model(small.batch(rows, 8)), _padded(model, small, rows))
+    told = model.encode_and_score(small.batch(small.train[:40], length))
+    padded = model.encode_and_score(small.batch(small.train[:40], length, padding))
+
+    for one, other in zip(told, padded, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
-def _padded(model: Crm, small: Small, rows: np.ndarray) -> torch.Tensor:
-    positions = histories.recent(small.store, rows, 8)
-    wider = np.concatenate([positions, np.full((len(rows), 4), -1)], axis=1)
-    return model(make_batch(small.space, rows, wider))
+def test_padding_changes_no_gradient(name: str, small: Small) -> None:
+    def gradients(padding: int) -> dict[str, torch.Tensor]:
+        model = small.model(name)
+        model(small.batch(small.train[:40], padding=padding)).square().mean().backward()
+        return {key: value.grad for key, value in model.named_parameters()}
+
+    torch.testing.assert_close(gradients(0), gradients(9), rtol=0, atol=1e-6)
+
+
+def test_the_padding_embedding_stays_zero(name: str, small: Small) -> None:
+    model = small.model(name)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
+
+    model(small.batch(small.train, padding=3)).square().mean().backward()
+    optimizer.step()
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            assert not module.weight[0].any()
 
 
 def test_rows_do_not_see_each_other_in_evaluation(name: str, small: Small) -> None:
@@ -91,11 +160,40 @@ def test_rows_do_not_see_each_other_in_evaluation(name: str, small: Small) -> No
     torch.testing.assert_close(together, alone)
 
 
+def test_the_order_of_rows_in_a_batch_does_not_matter(name: str, small: Small) -> None:
+    model = small.model(name).eval()
+    rows = np.arange(12)
+
+    torch.testing.assert_close(model(small.batch(rows)).flip(0), model(small.batch(rows[::-1])))
+
+
+def test_target_user_and_every_part_of_the_history_matter(name: str, small: Small) -> None:
+    model = small.model(name).eval()
+    batch = small.batch(small.train[-20:])
+    told = model(batch)
+    user, item = 0, len(small.space.user_field_names)
+    changed = {
+        "user": batch.with_fields(_moved(batch.fields_BF, (slice(None), user))),
+        "target": batch.with_fields(_moved(batch.fields_BF, (slice(None), item))),
+        "items": dataclasses.replace(batch, items_BL=_moved(batch.items_BL, batch.mask_BL)),
+        "ratings": dataclasses.replace(batch, ratings_BL=_moved(batch.ratings_BL, batch.mask_BL)),
+    }
+
+    unread = [part for part, other in changed.items() if torch.allclose(model(other), told)]
+    assert unread == []
+
+
+def _moved(indices: torch.Tensor, at: object) -> torch.Tensor:
+    """Other indices there, none of them padding."""
+    other = indices.clone()
+    other[at] = 1 + other[at] % 30  # type: ignore[index]
+    return other
+
+
 def test_every_parameter_gets_a_gradient(name: str, small: Small) -> None:
     model = small.model(name)
-    rows = np.asarray(small.store.split("train"))
 
-    model(small.batch(rows)).square().sum().backward()
+    model(small.batch(small.train)).square().sum().backward()
 
     silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
@@ -103,21 +201,15 @@ def test_every_parameter_gets_a_gradient(name: str, small: Small) -> None:
 
 def test_overfits_64_rows(name: str, small: Small) -> None:
     model = small.model(name)
-    rows = np.random.default_rng(0).permutation(np.asarray(small.store.split("train")))[:64]
+    rows = np.random.default_rng(0).permutation(small.train)[:64]
     batch, labels = small.batch(rows), small.labels(rows)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
 
-    for _ in range(200):
-        optimizer.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(batch), labels)
-        loss.backward()
-        optimizer.step()
-
-    assert loss.item() < 0.05
+    assert _train(model, batch, labels, steps=200) < 0.05
 
 
 def test_comes_back_as_it_was_saved(name: str, small: Small, tmp_path: Path) -> None:
     model, other = small.model(name).eval(), build(small.shape, small.recipe(name)).eval()
+    other.to(small.device)
     batch = small.batch(np.arange(5))
     assert not torch.equal(model(batch), other(batch))
 
@@ -133,15 +225,50 @@ def test_the_seed_decides_the_initial_weights(name: str, small: Small) -> None:
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.parametrize("length", [0, LENGTH])
-def test_a_row_without_behaviours_is_scored(name: str, length: int, small: Small) -> None:
-    model = small.model(name).eval()
-    nothing = np.full((3, length), -1)
+def test_the_seed_decides_the_training(name: str, small: Small) -> None:
+    def trained(seed: int) -> torch.Tensor:
+        model = small.model(name, dropout=0.3)
+        torch.manual_seed(seed)
+        _train(model, small.batch(small.train), small.labels(small.train), steps=3)
+        return model.eval()(small.batch(small.train))
 
-    logits = model(make_pair_batch(small.space, np.arange(3), np.arange(3), nothing))
+    exactly = {"rtol": 0, "atol": 0} if small.device.type == "cpu" else {}
+    torch.testing.assert_close(trained(1), trained(1), **exactly)
+    assert not torch.equal(trained(1), trained(2))
+
+
+def _train(model: Crm, batch: CrmBatch, labels: torch.Tensor, steps: int) -> float:
+    """The loss of the last of ``steps``."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(model(batch), labels)
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+@pytest.mark.parametrize("history", [0, LENGTH])
+@pytest.mark.parametrize("length", [0, LENGTH])
+def test_a_row_without_behaviours_is_scored(
+    name: str, length: int, history: int, small: Small
+) -> None:
+    model = small.model(name, history=history)
+
+    logits = model(small.pairs(np.arange(3), np.arange(3), length))
 
     assert torch.isfinite(logits).all()
     assert len(set(logits.tolist())) == 3
+    logits.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_no_rows_give_no_logits(name: str, small: Small) -> None:
+    model = small.model(name)
+    none = np.array([], dtype=np.int64)
+
+    assert model(small.batch(none)).shape == (0,)
+    assert model.encode(small.batch(none)).shape == (0, model.representation_width)
 
 
 def test_unseen_users_and_items_are_all_read_alike(name: str, small: Small) -> None:
@@ -154,15 +281,7 @@ def test_unseen_users_and_items_are_all_read_alike(name: str, small: Small) -> N
     assert (fields[:, 0] == space.unknown(len(space.user_field_names))).all()
     alike = [i for i in unseen if space.items_fields(i)[genre] == fields[0, genre]]
     model = small.model(name).eval()
-    nothing = np.full((len(alike), LENGTH), -1)
 
-    logits = model(make_pair_batch(space, np.zeros(len(alike), int), np.array(alike), nothing))
+    logits = model(small.pairs(np.zeros(len(alike), int), np.array(alike)))
 
     assert len(set(logits.tolist())) == 1
-
-
-def test_the_order_of_rows_in_a_batch_does_not_matter(name: str, small: Small) -> None:
-    model = small.model(name).eval()
-    rows = np.arange(12)
-
-    torch.testing.assert_close(model(small.batch(rows)).flip(0), model(small.batch(rows[::-1])))

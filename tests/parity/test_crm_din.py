@@ -6,77 +6,75 @@ import numpy as np
 import pytest
 import torch
 
-from reclora_cli import recipe as recipes
-from reclora_cli.crm.base import Crm, build
 from reclora_cli.crm.batch import CrmBatch
-from reclora_cli.crm.features import FeatureShape
-from reclora_cli.recipe.tree import CrmRecipe
-
-SHAPE = FeatureShape(size=40, fields=3, item_field=1)
-ROWS, LENGTH = 6, 5
-
-
-def _recipe(model: str, representation: str) -> CrmRecipe:
-    values = {
-        "crm.model": model,
-        "crm.embedding": 4,
-        "crm.attention_layers": [6, 5],
-        "crm.dnn_layers": [8, 7],
-        "crm.representation": representation,
-    }
-    return recipes.load("base", values=values).crm
-
-
-def _batch() -> CrmBatch:
-    stream = torch.Generator().manual_seed(1)
-    lengths = torch.tensor([LENGTH, 3, 1, 0, LENGTH, 2])
-    mask = torch.arange(LENGTH)[None] < lengths[:, None]
-    ids = torch.randint(1, SHAPE.size, (3, ROWS, LENGTH), generator=stream)
-    return CrmBatch(ids[0][:, :3], ids[1] * mask, ids[2] * mask, mask)
+from reclora_cli.crm.blocks.target_attention import TargetAttention
+from tests.parity.loops import (
+    SHAPE,
+    Told,
+    Weights,
+    assert_forward_equals,
+    assert_gradients_equal,
+    behaviours_of,
+    dense,
+    fields_of,
+    layers_below,
+    predict,
+    relu,
+    small_model,
+)
 
 
-def _dense(layer: torch.nn.Linear, x: np.ndarray) -> np.ndarray:
-    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
-    return np.array([sum(w * v for w, v in zip(row, x, strict=True)) for row in weight]) + bias
-
-
-def _linear_layers(module: torch.nn.Module) -> list[torch.nn.Linear]:
-    return [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
-
-
-def _naive(model: Crm, batch: CrmBatch, row: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """MLP input, last hidden layer and logit of one row, behaviour by behaviour."""
-    table = model.get_submodule("embedding").table.weight.detach().numpy()
-    fields = [table[i] for i in batch.fields_BF[row]]
+def din(w: Weights, batch: CrmBatch, row: int) -> Told:
+    """One row, behaviour by behaviour, on the concatenation that the first layer is defined on."""
+    table = w["embedding.table.weight"]
+    fields = fields_of(table, batch, row)
     q = fields[SHAPE.item_field]
     items, ratings = np.zeros_like(q), np.zeros_like(q)
-    for at in range(int(batch.mask_BL[row].sum())):
-        k, r = table[batch.items_BL[row, at]], table[batch.ratings_BL[row, at]]
+    for k, r in behaviours_of(table, batch, row):
         hidden = np.concatenate([q, k, q - k, q * k, r])
-        *inner, last = _linear_layers(model.get_submodule("attention"))
+        *inner, last = layers_below(w, "attention.")
         for layer in inner:
-            hidden = np.maximum(_dense(layer, hidden), 0)
-        weight = _dense(last, hidden)[0]
+            hidden = relu(dense(w, layer, hidden))
+        weight = dense(w, last, hidden)[0]
         items, ratings = items + weight * k, ratings + weight * r
-    interaction = np.concatenate([*fields, items, ratings])
-    hidden = interaction
-    for layer in _linear_layers(model.mlp):
-        hidden = np.maximum(_dense(layer, hidden), 0)
-    return interaction, hidden, float(_dense(model.output, hidden)[0])
+    return predict(w, np.concatenate([*fields, items, ratings]))
 
 
 @pytest.mark.parametrize("representation", ["final", "pre_mlp"])
 @pytest.mark.parametrize("name", ["din", "sim"])
 def test_equals_the_equations_written_as_loops(name: str, representation: str) -> None:
+    model = small_model(name, attention_layers=[6, 5], representation=representation)
+
+    assert_forward_equals(model, din)
+
+
+@pytest.mark.parametrize("layers", [[6], [6, 5]])
+def test_gradients_equal_those_of_the_loops(layers: list[int]) -> None:
+    assert_gradients_equal(small_model("din", attention_layers=layers), din)
+
+
+@pytest.mark.parametrize("layers", [(64,), (64, 32)])
+def test_the_split_first_layer_equals_the_plain_one_and_so_do_its_gradients(
+    layers: tuple[int, ...],
+) -> None:
+    """In single precision, at the sizes of the recipe."""
     torch.manual_seed(0)
-    model = build(SHAPE, _recipe(name, representation)).double().eval()
-    torch.nn.init.normal_(model.get_parameter("embedding.table.weight"))
-    batch = _batch()
+    rows, length, width = 32, 60, 32
+    attention = TargetAttention(width, width, layers)
+    q = torch.randn(rows, width, requires_grad=True)
+    k, context = (torch.randn(rows, length, width, requires_grad=True) for _ in range(2))
+    mask = torch.arange(length)[None] < torch.randint(0, length + 1, (rows, 1))
+    repeated = q[:, None].expand_as(k)
+    whole = torch.cat([repeated, k, repeated - k, repeated * k, context], dim=2)
 
-    encoded, logits = model.encode_and_score(batch)
+    plain = attention.rest(torch.relu(attention.first(whole))).squeeze(-1) * mask
+    split = attention(q, k, context, mask)
 
-    for row in range(ROWS):
-        interaction, hidden, logit = _naive(model, batch, row)
-        expected = hidden if representation == "final" else interaction
-        np.testing.assert_allclose(encoded[row].detach().numpy(), expected, rtol=1e-9, atol=1e-12)
-        assert logits[row].item() == pytest.approx(logit, rel=1e-9)
+    torch.testing.assert_close(split, plain, rtol=1e-5, atol=1e-5)
+    learnt = [q, k, context, *attention.parameters()]
+    torch.testing.assert_close(
+        torch.autograd.grad(split.square().mean(), learnt),
+        torch.autograd.grad(plain.square().mean(), learnt),
+        rtol=1e-5,
+        atol=1e-5,
+    )

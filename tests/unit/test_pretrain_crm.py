@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from reclora_cli import catalog
 from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.metrics.auc import auc
 from reclora_cli.recipe import Recipe, from_tree
@@ -67,6 +68,17 @@ def test_the_result_tells_what_was_trained_and_measured(tiny_copy: TinyWorld, di
         "log.jsonl",
         "manifest.json",
     }
+
+
+@pytest.mark.parametrize("model", sorted(set(catalog.CRMS) - catalog.RETRIEVING_CRMS))
+def test_every_model_is_trained_and_comes_back(model: str, tiny_copy: TinyWorld) -> None:
+    recipe = changed(tiny_copy.recipe, model=model)
+    result = pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
+
+    scorer, rows = opened(recipe, tiny_copy), np.arange(4)
+    assert (result.model, scorer.name) == (model, model)
+    assert scorer.represent(rows).shape == (4, result.representation_width)
+    assert ((scorer.score(rows) > 0) & (scorer.score(rows) < 1)).all()
 
 
 def test_the_kept_weights_are_the_best_on_validation(tiny_copy: TinyWorld, din: Recipe) -> None:
@@ -197,7 +209,7 @@ def test_more_history_than_was_ranked_is_refused(tiny_copy: TinyWorld) -> None:
     assert caught.value.where == "crm.history"
 
 
-@pytest.mark.parametrize("model", ["din", "sim"])
+@pytest.mark.parametrize("model", list(catalog.CRMS))
 def test_a_dry_run_predicts_and_writes_nothing(model: str, tiny_copy: TinyWorld) -> None:
     before = sorted(tiny_copy.workspace.root.rglob("*"))
     recipe = changed(tiny_copy.recipe, model=model)
