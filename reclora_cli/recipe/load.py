@@ -129,6 +129,8 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> Tree:
         raise UsageError(f"extends takes the name of one recipe, got {parent!r}", where=str(path))
     beside = path.parent / f"{parent}.yaml"
     below = beside if beside.is_file() else _locate(parent)
+    if below == path and parent in names():  # a file may be called like what it extends
+        below = _locate(parent)
     return _merge(_read(below, (*above, path)), tree)
 
 

@@ -224,6 +224,8 @@ def test_a_time_before_1970_or_after_2100_is_named_with_a_guess(
             pa.array(["964982703" if form == "seconds" else "2001-01-01", said]), "t", _where
         )
     assert (caught.value.where, caught.value.hint) == ("file:2", hint)
+    if said.lstrip("-").isdigit():
+        assert f" {said} is no time" in caught.value.what
 
 
 @pytest.mark.parametrize("form", ["seconds", "iso8601", "%Y-%m-%d", "%d.%m.%Y %H:%M"])

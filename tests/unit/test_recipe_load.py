@@ -316,3 +316,10 @@ def test_reading_recipes_leaves_pyyamls_own_loader_alone():
     import reclora_cli.recipe  # noqa: F401
 
     assert yaml.safe_load("yes") is True
+
+
+def test_file_may_be_called_like_the_shipped_recipe_it_extends(tmp_path: Path) -> None:
+    file = tmp_path / "ml-1m.yaml"
+    file.write_text("extends: ml-1m\nseed: 7\n")
+    assert recipe.load(file).seed == 7
+    assert recipe.load(file).data == recipe.load("ml-1m").data

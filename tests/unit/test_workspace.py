@@ -418,3 +418,9 @@ def test_files_are_hashed_as_sha256sum_does(tmp_path: Path):
 def test_an_unknown_revision_is_empty(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert git_revision() == ""
+
+
+def test_folder_that_was_never_finished_leaves_no_empty_folder_above_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stop"), atomic_folder(tmp_path / "dataset" / "store"):
+        raise ValueError("stop")
+    assert list(tmp_path.iterdir()) == []

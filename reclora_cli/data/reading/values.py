@@ -142,8 +142,8 @@ class TimeFormat:
             found = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
         elif self.name in UNITS:
             amounts = np.floor(numbers(column, name, where) / UNITS[self.name])
-            # Off the range, and of a size that an int64 holds.
-            found = pa.array(np.clip(amounts, -1, 2.0**60).astype(np.int64))
+            # What an int64 cannot hold is off the range too.
+            found = pa.array(np.clip(amounts, -(2.0**60), 2.0**60).astype(np.int64))
         else:
             found = self._read(as_text(column), name, where)
         return require_times(found.to_numpy(zero_copy_only=False), name, where)
