@@ -20,6 +20,7 @@ Shapes: B rows, F fields, L behaviours, D embedding width, S width of attention.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reclora_cli.crm.base import Crm, Interaction, Widths
@@ -110,4 +111,5 @@ class SASRec(Crm):
         """Behaviours with their positions, (B, L, S); further back than all is the furthest."""
         behaviours_BLS = self.widen(behaviours(self.embedding, batch.items_BL, batch.ratings_BL))
         back_BL = steps_back(mask_BL).clamp(0, len(self.positions) - 1)
-        return self.dropout(behaviours_BLS + self.positions[back_BL])
+        # Not ``positions[back_BL]``: its gradient adds up in an order that threads decide.
+        return self.dropout(behaviours_BLS + F.embedding(back_BL, self.positions))
