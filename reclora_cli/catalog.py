@@ -33,6 +33,7 @@ CRMS = Registry(
     {
         "autoint": "reclora_cli.crm.autoint:AutoInt",
         "caser": "reclora_cli.crm.caser:Caser",
+        "ctr-bert": "reclora_cli.crm.ctr_bert:CTRBERT",
         "dcnv2": "reclora_cli.crm.dcnv2:DCNv2",
         "deepfm": "reclora_cli.crm.deepfm:DeepFM",
         "din": "reclora_cli.crm.din:DIN",
@@ -44,6 +45,9 @@ CRMS = Registry(
 
 RETRIEVING_CRMS = frozenset({"sim"})
 """CRMs made for behaviours retrieved for the target; the others read recent ones."""
+
+TEXT_CRMS = frozenset({"ctr-bert"})
+"""CRMs that read texts through an encoder; the others read ids."""
 
 PACKAGED_LMS = Registry(
     "packaged LM",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from reclora_cli import processes
 from reclora_cli.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -16,8 +17,11 @@ NAMES = ("auto", "cpu", "cuda", "mps")
 def pick(name: str = "auto") -> torch.device:
     """The device called ``name``; ``auto`` takes CUDA, else Apple's MPS, else the CPU.
 
+    Of several processes that train together each takes a GPU of its own.
+
     Raises:
-        UsageError: no such name, or this machine (or this build of torch) has no such device.
+        UsageError: no such name, or this machine (or this build of torch) has no such device, or
+            fewer GPUs than processes.
     """
     import torch
 
@@ -31,7 +35,7 @@ def pick(name: str = "auto") -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
+        name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
     if not present[name]:
         usable = ", ".join(kind for kind, there in present.items() if there)
         raise UsageError(
@@ -39,7 +43,22 @@ def pick(name: str = "auto") -> torch.device:
             where="--device",
             hint=f"Usable here: {usable}.",
         )
+    if name == "cuda" and not processes.started().alone:
+        return _own_gpu()
     return torch.device(name)
+
+
+def _own_gpu() -> torch.device:
+    import torch
+
+    number, gpus = processes.local_rank(), torch.cuda.device_count()
+    if number >= gpus:
+        raise UsageError(
+            f"process {number + 1} of this machine finds {gpus} GPUs",
+            where="--device",
+            hint="Start one process for each GPU, or use --device cpu.",
+        )
+    return torch.device("cuda", number)
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:

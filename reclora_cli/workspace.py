@@ -6,6 +6,8 @@ A workspace is a folder:
     datasets/<dataset>/store/             prepare
     datasets/<dataset>/index/<name>/      build-index   (name ends in a recipe fingerprint)
     datasets/<dataset>/crm/<name>/        pretrain-crm
+    datasets/<dataset>/texts/<encoder>/   vectors of texts that CTR-BERT reads; made when missing
+    datasets/<dataset>/tune/<name>/       pretrain-crm --tune: trials, and the recipe they led to
     datasets/<dataset>/runs/<name>/       finetune; scores/ below it come from evaluate
 
 An artefact is finished when its ``manifest.json`` exists; that file is written last. Every file
@@ -35,6 +37,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.processes import ALONE, Processes, require_alone
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -169,6 +172,9 @@ class Workspace:
     def crm(self, dataset: str, name: str) -> Artefact:
         return Artefact(self.dataset(dataset) / "crm" / name)
 
+    def texts(self, dataset: str, name: str) -> Path:
+        return self.dataset(dataset) / "texts" / name
+
     def run(self, dataset: str, name: str) -> Artefact:
         return Artefact(self.dataset(dataset) / "runs" / name)
 
@@ -189,12 +195,21 @@ class Workspace:
         return [store.path.parent.name for store in sorted(finished, key=_age)]
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, together: Processes = ALONE) -> Iterator[None]:
         """Hold the workspace for writing; one process at a time.
 
+        Args:
+            together: processes that train one model: the main one holds it for all of them.
+
         Raises:
+            UsageError: several processes were started for what only one can do.
             RecloraError: another process holds it, named by its process id; or it cannot be made.
         """
+        if together.alone:
+            require_alone()
+        if not together.main:
+            yield
+            return
         with explain_os_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             if not (self.root / "workspace.json").exists():
@@ -202,7 +217,8 @@ class Workspace:
         lock = FileLock(self.root / ".lock")
         holder = self.root / ".lock-holder"
         try:
-            lock.acquire(timeout=0)
+            with explain_os_errors(self.root):
+                lock.acquire(timeout=0)
         except Timeout:
             who = holder.read_text().strip() if holder.exists() else "unknown"
             raise RecloraError(
@@ -228,7 +244,7 @@ def explain_os_errors(place: Path) -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             what, hint = (
                 "the disk is full",
-                "Free some space and repeat the command: it goes on from there.",
+                "Free some space and repeat the command: nothing finished is lost.",
             )
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             what, hint = "no permission to write", "Choose another folder with --workspace."

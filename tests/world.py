@@ -37,6 +37,7 @@ _SMALL = {
     "crm.embedding": 8,
     "crm.attention_layers": [8],
     "crm.dnn_layers": [16, 8],
+    "crm.ctr_bert.micro_batch_tokens": 600,
     "crm.batch_size": 64,
     "crm.epochs": 2,
     "prompt.history": 3,

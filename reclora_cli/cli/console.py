@@ -18,6 +18,7 @@ from rich.console import RenderableType
 from rich.text import Text
 from rich.theme import Theme
 
+from reclora_cli import processes
 from reclora_cli.errors import RecloraError
 
 if TYPE_CHECKING:
@@ -63,8 +64,10 @@ class Console:
         no_color: bool = False,
         debug: bool = False,
     ) -> None:
+        # Of processes that train together the main one tells; the others only of their own end.
+        self._process = processes.started()
         self.json = json
-        self.quiet = quiet
+        self.quiet = quiet or not self._process.main
         self.verbose = verbose
         self.debug = debug
         off = no_color or bool(os.environ.get("NO_COLOR"))
@@ -72,7 +75,12 @@ class Console:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
         self.out = RichConsole(
-            theme=THEME, no_color=off, highlight=False, markup=False, emoji=False
+            theme=THEME,
+            no_color=off,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            quiet=not self._process.main,
         )
         self.err = RichConsole(
             theme=THEME, no_color=off, highlight=False, markup=False, emoji=False, stderr=True
@@ -107,6 +115,8 @@ class Console:
 
     def object(self, content: Any) -> None:
         """Print ``content`` as one JSON object; what JSON has no number for is ``null``."""
+        if not self._process.main:
+            return
         ascii_only = not self.out.encoding.startswith("utf")
         text = json.dumps(_plain(content), ensure_ascii=ascii_only, indent=2, allow_nan=False)
         self.out.file.write(text + "\n")
@@ -126,12 +136,13 @@ class Console:
 
     def warn(self, message: str) -> None:
         """A line the user should act on or know; printed even with ``--quiet``."""
-        self._tell(Text.assemble(("Warning: ", "warn"), message))
+        if self._process.main:
+            self._tell(Text.assemble(("Warning: ", "warn"), message))
 
     def error(self, error: RecloraError) -> None:
         """What is wrong, where, and what mends it."""
         where = f"{error.where}: " if error.where else ""
-        self._tell(Text.assemble(("Error: ", "error"), where, error.what))
+        self._tell(Text.assemble(self._who(), ("Error: ", "error"), where, error.what))
         if error.hint:
             self._tell(Text(error.hint, style="hint"))
         self._report(what=error.what, where=error.where, hint=error.hint, exit_code=error.exit_code)
@@ -139,20 +150,24 @@ class Console:
     def unexpected(self, error: Exception) -> None:
         """One line for what nobody foresaw; the traceback with ``--debug``."""
         what = f"{type(error).__name__}: {error}".rstrip(": ")
-        self._tell(Text.assemble(("Unexpected error: ", "error"), what))
+        self._tell(Text.assemble(self._who(), ("Unexpected error: ", "error"), what))
         if not self.debug:
             self._tell(Text("Repeat the command with --debug for the traceback.", "hint"))
         self._report(what=what, where=None, hint=None, exit_code=1)
 
     def interrupted(self, advice: str) -> None:
         """The user stopped it; ``advice`` says how to go on."""
-        self._tell(Text.assemble(("Interrupted. ", "warn"), advice))
+        if self._process.main:
+            self._tell(Text.assemble(("Interrupted. ", "warn"), advice))
         self._report(what="interrupted", where=None, hint=advice, exit_code=130)
 
     def traceback(self) -> None:
         """The traceback of the error being handled, with ``--debug`` only."""
         if self.debug:
             self._tell(Text(traceback.format_exc().rstrip(), style="faint"))
+
+    def _who(self) -> str:
+        return "" if self._process.main else f"Process {self._process.rank}: "
 
     def _tell(self, text: Text) -> None:
         # A line of a log file stays one line; a terminal's is broken between words.

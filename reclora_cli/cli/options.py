@@ -159,6 +159,30 @@ class WritingOptions:
     ] = False
 
 
+class LogFormat(StrEnum):
+    """Logs that may stand beside log.jsonl."""
+
+    tensorboard = "tensorboard"
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """What a training writes down besides its own log."""
+
+    log: Annotated[
+        LogFormat | None,
+        typer.Option(
+            "--log",
+            help="Beside log.jsonl: scalars by step, for TensorBoard.",
+            rich_help_panel=_RUNNING,
+        ),
+    ] = None
+
+    @property
+    def tensorboard(self) -> bool:
+        return self.log is LogFormat.tensorboard
+
+
 def grouped(function: Callable[..., None]) -> Callable[..., None]:
     """``function`` as Typer takes it: each parameter of a dataclass type becomes its fields."""
     hints = get_type_hints(function, include_extras=True)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reclora_cli import catalog
+from reclora_cli import catalog, processes
 from reclora_cli.cli import ask
 from reclora_cli.cli.console import Console
 from reclora_cli.cli.errors import explained
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from reclora_cli.data.download import Confirm
     from reclora_cli.recipe import Recipe
     from reclora_cli.workspace import Workspace
+
+
+WITH_SEVERAL_PROCESSES = {"pretrain-crm"}
+"""Stages that ``torchrun`` or ``accelerate launch`` may run in several processes."""
 
 
 @contextmanager
@@ -112,6 +116,8 @@ class Session:
 
     def call(self, stage: str, recipe: Recipe, **options: Any) -> Any:
         """The result of ``stage`` as things stand; it says itself what it misses."""
+        if stage not in WITH_SEVERAL_PROCESSES:
+            processes.require_alone()
         return catalog.STAGES.load(stage)(recipe, self.workspace, self.console.progress, **options)
 
     def ensure(self, stage: str, recipe: Recipe, running: RunningOptions) -> None:
@@ -123,13 +129,15 @@ class Session:
             recipe,
             self.workspace,
             self.console.progress,
-            no_deps=running.no_deps,
+            no_deps=running.no_deps or not processes.started().alone,
             confirm=self.person(yes=running.yes),
             device=running.device.value,
         )
 
     def run(self, stage: str, recipe: Recipe, running: RunningOptions, **options: Any) -> Any:
         """The result of ``stage``, after the cheap stages it misses."""
+        if stage not in WITH_SEVERAL_PROCESSES:
+            processes.require_alone()
         if not options.get("dry_run"):
             self.ensure(stage, recipe, running)
         return self.call(stage, recipe, **options)

@@ -16,7 +16,6 @@ Shapes: B rows, F fields, M = F + 2, D embedding width, C width into a layer, W 
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reclora_cli.crm.base import Crm, Interaction, Widths
@@ -45,7 +44,7 @@ class InteractingLayer(nn.Module):
 
     def forward(self, fields_BMC: Tensor) -> Tensor:
         """(B, M, C) -> (B, M, W)."""
-        return F.relu(self.attention(fields_BMC, fields_BMC) + self.residual(fields_BMC))
+        return self.residual(fields_BMC).add_(self.attention(fields_BMC, fields_BMC)).relu_()
 
 
 class AutoInt(Crm):
@@ -69,6 +68,6 @@ class AutoInt(Crm):
 
     def interact(self, batch: CrmBatch) -> Interaction:
         """Embeddings of all fields, (B, M D), and what attention makes of them, (B, M W)."""
-        fields_BMD = fields_and_mean_history(self.embedding, batch)
+        [fields_BMD] = fields_and_mean_history(batch, self.embedding)
         interacted_BMW = self.interacting(fields_BMD)
         return Interaction(mlp_BW=fields_BMD.flatten(1), beside_BX=interacted_BMW.flatten(1))

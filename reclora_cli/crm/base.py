@@ -59,6 +59,7 @@ class Crm(nn.Module, ABC):
     """
 
     default_behaviours: ClassVar[Literal["recent", "retrieved"]] = "recent"
+    reads_texts: ClassVar[bool] = False
 
     def __init__(self, shape: FeatureShape, recipe: CrmRecipe) -> None:
         super().__init__()
@@ -98,13 +99,17 @@ class Crm(nn.Module, ABC):
         return (final_BH if self.representation == "final" else interaction.mlp_BW), logit_B
 
 
-def build(shape: FeatureShape, recipe: CrmRecipe) -> Crm:
+def build(shape: FeatureShape, recipe: CrmRecipe, encoder: nn.Module | None = None) -> Crm:
     """The untrained CRM that the recipe names; initial weights come from torch's global stream.
+
+    Args:
+        encoder: what a model of texts reads tokens with and trains along (``ReadTexts.encoder``).
 
     Raises:
         UsageError: no CRM is called so.
     """
-    return catalog.CRMS.load(recipe.model, where="crm.model")(shape, recipe)
+    model = catalog.CRMS.load(recipe.model, where="crm.model")
+    return model(shape, recipe) if encoder is None else model(shape, recipe, encoder)
 
 
 def representation_width(recipe: CrmRecipe, shape: FeatureShape) -> int:

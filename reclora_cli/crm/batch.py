@@ -5,6 +5,7 @@ Shapes: B rows, F target fields, L slots for behaviours, at least one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reclora_cli.crm.texts import Texts, TextSource
 from reclora_cli.data.features import FeatureSpace
 
 Ints = NDArray[np.integer]
+Chosen = Ints | slice
+"""Rows of a batch."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class CrmBatch:
         items_BL: item ids of the behaviours in time order, int64, padded at the end.
         ratings_BL: their ratings, int64.
         mask_BL: bool, true where there is a behaviour.
+        texts: of a model that reads texts, else ``None``.
     """
 
     fields_BF: Tensor
     items_BL: Tensor
     ratings_BL: Tensor
     mask_BL: Tensor
+    texts: Texts | None = None
 
     def __len__(self) -> int:
         return len(self.fields_BF)
@@ -42,31 +48,66 @@ class CrmBatch:
             self.items_BL.to(device),
             self.ratings_BL.to(device),
             self.mask_BL.to(device),
+            None if self.texts is None else self.texts.to(device),
         )
 
     def with_fields(self, fields_BF: Tensor) -> CrmBatch:
         """The same rows with other target fields."""
         return replace(self, fields_BF=fields_BF)
 
+    def parts(self) -> Iterator[tuple[Chosen, CrmBatch]]:
+        """What is read in one pass, and which rows it is: the batch itself, unless its texts are
+        of many lengths."""
+        chosen = None if self.texts is None else self.texts.parts()
+        if not chosen:
+            yield slice(None), self
+            return
+        for rows in chosen:
+            yield rows, self._take(rows)
 
-def make_batch(space: FeatureSpace, rows: Ints, positions: Ints) -> CrmBatch:
+    def _take(self, rows: Ints) -> CrmBatch:
+        at = torch.from_numpy(np.asarray(rows, dtype=np.int64))
+        return CrmBatch(
+            self.fields_BF[at],
+            self.items_BL[at],
+            self.ratings_BL[at],
+            self.mask_BL[at],
+            None if self.texts is None else self.texts.take(rows),
+        )
+
+
+def make_batch(
+    space: FeatureSpace, rows: Ints, positions: Ints, source: TextSource | None = None
+) -> CrmBatch:
     """Stored rows with their behaviours.
 
     Args:
         space: where indices come from.
         rows: (B,) row ids.
         positions: (B, L) CSR positions in time order, -1 after the end.
+        source: where texts come from, for a model that reads them.
     """
-    return _batch(space, space.rows(rows), positions)
+    texts = None if source is None else source.rows(rows, positions)
+    return _batch(space, space.rows(rows), positions, texts)
 
 
-def make_pair_batch(space: FeatureSpace, users: Ints, items: Ints, positions: Ints) -> CrmBatch:
+def make_pair_batch(
+    space: FeatureSpace,
+    users: Ints,
+    items: Ints,
+    positions: Ints,
+    source: TextSource | None = None,
+) -> CrmBatch:
     """Any (user, item) pairs, (B,) and (B,) dense ids, with the behaviours to read, (B, L)."""
-    return _batch(space, space.pairs(users, items), positions)
+    texts = None if source is None else source.pairs(users, items, positions)
+    return _batch(space, space.pairs(users, items), positions, texts)
 
 
-def _batch(space: FeatureSpace, fields: Ints, positions: Ints) -> CrmBatch:
+def _batch(space: FeatureSpace, fields: Ints, positions: Ints, texts: Texts | None) -> CrmBatch:
     if not positions.shape[1]:
         positions = np.full((len(positions), 1), -1)
     items, ratings, mask = space.history(positions)
-    return CrmBatch(*(torch.from_numpy(array) for array in (fields, items, ratings, mask)))
+    fields_BF, items_BL, ratings_BL, mask_BL = (
+        torch.from_numpy(array) for array in (fields, items, ratings, mask)
+    )
+    return CrmBatch(fields_BF, items_BL, ratings_BL, mask_BL, texts)

@@ -19,15 +19,16 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from reclora_cli.crm.base import Crm, Interaction, Widths
 from reclora_cli.crm.batch import CrmBatch
 from reclora_cli.crm.blocks.convolution import HorizontalFilters, VerticalFilters
+from reclora_cli.crm.blocks.dropout import Dropout
 from reclora_cli.crm.blocks.embedding import FieldEmbedding
 from reclora_cli.crm.blocks.pooling import aligned_to_end
 from reclora_cli.crm.features import FeatureShape
-from reclora_cli.crm.inputs import behaviour_width, behaviours
+from reclora_cli.crm.inputs import behaviour_width, fields_and_behaviours
 from reclora_cli.recipe.tree import CrmRecipe
 
 
@@ -41,7 +42,7 @@ class Caser(Crm):
         self.embedding = FieldEmbedding(shape.size, recipe.embedding)
         self.horizontal = HorizontalFilters(width, own.heights, own.horizontal)
         self.vertical = VerticalFilters(self.length, width, own.vertical)
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.dropout = Dropout(recipe.dropout)
         self.join = nn.Linear(self.horizontal.width + self.vertical.width, width)
 
     @staticmethod
@@ -51,16 +52,13 @@ class Caser(Crm):
 
     def interact(self, batch: CrmBatch) -> Interaction:
         """Embeddings of all fields, then the convolutional embedding, (B, F D + V)."""
-        fields_BFD = self.embedding(batch.fields_BF)
-        image_BHV = self._image(batch)
-        found_BX = torch.cat([self.horizontal(image_BHV), self.vertical(image_BHV)], dim=1)
-        sequence_BV = F.relu(self.join(self.dropout(found_BX)))
-        return Interaction(torch.cat([fields_BFD.flatten(1), sequence_BV], dim=1))
-
-    def _image(self, batch: CrmBatch) -> Tensor:
-        """The latest H behaviours, the latest in the last line, (B, H, V); zeros where none is."""
-        return behaviours(
+        # The latest H behaviours, the latest in the last line; zeros where none is.
+        fields_BFD, image_BHV = fields_and_behaviours(
             self.embedding,
+            batch.fields_BF,
             aligned_to_end(batch.items_BL, batch.mask_BL, self.length),
             aligned_to_end(batch.ratings_BL, batch.mask_BL, self.length),
         )
+        found_BX = torch.cat([self.horizontal(image_BHV), self.vertical(image_BHV)], dim=1)
+        sequence_BV = F.relu(self.join(self.dropout(found_BX)))
+        return Interaction(torch.cat([fields_BFD.flatten(1), sequence_BV], dim=1))

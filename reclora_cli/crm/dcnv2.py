@@ -36,5 +36,6 @@ class DCNv2(Crm):
 
     def interact(self, batch: CrmBatch) -> Interaction:
         """Embeddings of all fields, (B, W), and their crossings, (B, W)."""
-        fields_BW = fields_and_mean_history(self.embedding, batch).flatten(1)
+        [fields_BMD] = fields_and_mean_history(batch, self.embedding)
+        fields_BW = fields_BMD.flatten(1)
         return Interaction(mlp_BW=fields_BW, beside_BX=self.cross(fields_BW))

@@ -35,8 +35,8 @@ class DeepFM(Crm):
 
     def interact(self, batch: CrmBatch) -> Interaction:
         """Embeddings of all fields, (B, M D), and the factorisation machine's part of the logit."""
-        fields_BMD = fields_and_mean_history(self.embedding, batch)
-        first_order_B = fields_and_mean_history(self.first_order, batch).sum(dim=(1, 2))
+        fields_BMD, weights_BM1 = fields_and_mean_history(batch, self.embedding, self.first_order)
+        first_order_B = weights_BM1.sum(dim=(1, 2))
         return Interaction(
             mlp_BW=fields_BMD.flatten(1), logit_B=first_order_B + second_order(fields_BMD)
         )

@@ -7,7 +7,7 @@ Departures from the paper: ReLU for PReLU/Dice (RecLoRA's grid), and a behaviour
 its rating, as in RecLoRA's ten fields. Item embeddings are shared with the target's and compared
 with it; the rating is context of the attention. Both are pooled, side by side.
 
-Shapes: B rows, F fields, L behaviours, D embedding width, V = 2 D.
+Shapes: B rows, F fields, L behaviours, R ratings that occur, D embedding width.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from reclora_cli.crm.blocks.embedding import FieldEmbedding
 from reclora_cli.crm.blocks.pooling import pool
 from reclora_cli.crm.blocks.target_attention import TargetAttention
 from reclora_cli.crm.features import FeatureShape
+from reclora_cli.crm.inputs import ratings_carried
 from reclora_cli.recipe.tree import CrmRecipe
 
 
@@ -38,10 +39,11 @@ class DIN(Crm):
 
     def interact(self, batch: CrmBatch) -> Interaction:
         """Embeddings of all fields, then the pooled items and ratings, (B, (F + 2) D)."""
-        fields_BFD = self.embedding(batch.fields_BF)
-        items_BLD = self.embedding(batch.items_BL)
-        ratings_BLD = self.embedding(batch.ratings_BL)
+        ratings = ratings_carried(batch, self.embedding)
+        fields_BFD, items_BLD, rating_RD = self.embedding.several(
+            batch.fields_BF, batch.items_BL, ratings.values_R
+        )
         target_BD = fields_BFD[:, self.shape.item_field]
-        weights_BL = self.attention(target_BD, items_BLD, ratings_BLD, batch.mask_BL)
-        pooled_BV = pool(weights_BL, items_BLD, ratings_BLD)
-        return Interaction(torch.cat([fields_BFD.flatten(1), pooled_BV], dim=1))
+        weights_BL = self.attention(target_BD, items_BLD, rating_RD, ratings.is_BLR, batch.mask_BL)
+        pooled = pool(weights_BL, items_BLD), ratings.pool(weights_BL, rating_RD)
+        return Interaction(torch.cat([fields_BFD.flatten(1), *pooled], dim=1))

@@ -23,15 +23,17 @@ class FeatureShape:
         size: indices of the one embedding table, padding included.
         fields: F, target fields of a row (user's and item's).
         item_field: column of the item id among them; behaviours share its embeddings.
+        text: width of one text's vector, for a model that reads texts; 0: none are read.
     """
 
     size: int
     fields: int
     item_field: int
+    text: int = 0
 
     @classmethod
-    def of(cls, space: FeatureSpace) -> FeatureShape:
-        return cls(space.size, len(space.field_names), len(space.user_field_names))
+    def of(cls, space: FeatureSpace, text: int = 0) -> FeatureShape:
+        return cls(space.size, len(space.field_names), len(space.user_field_names), text)
 
 
 def space_identity(space: FeatureSpace, store: InteractionsStore) -> str:

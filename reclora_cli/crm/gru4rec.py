@@ -21,7 +21,7 @@ from reclora_cli.crm.batch import CrmBatch
 from reclora_cli.crm.blocks.embedding import FieldEmbedding
 from reclora_cli.crm.blocks.pooling import last
 from reclora_cli.crm.features import FeatureShape
-from reclora_cli.crm.inputs import behaviour_width, behaviours
+from reclora_cli.crm.inputs import behaviour_width, fields_and_behaviours
 from reclora_cli.recipe.tree import CrmRecipe
 
 
@@ -46,8 +46,9 @@ class GRU4Rec(Crm):
 
     def interact(self, batch: CrmBatch) -> Interaction:
         """Embeddings of all fields, then the last state, (B, F D + S); no behaviours: zeros."""
-        fields_BFD = self.embedding(batch.fields_BF)
-        behaviours_BLV = behaviours(self.embedding, batch.items_BL, batch.ratings_BL)
+        fields_BFD, behaviours_BLV = fields_and_behaviours(
+            self.embedding, batch.fields_BF, batch.items_BL, batch.ratings_BL
+        )
         # It runs on over padding, which stands at the end: the state to read comes before it.
         states_BLS, _ = self.recurrent(behaviours_BLV)
         state_BS = last(states_BLS, batch.mask_BL)

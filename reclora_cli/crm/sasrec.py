@@ -25,14 +25,17 @@ from torch import Tensor, nn
 
 from reclora_cli.crm.base import Crm, Interaction, Widths
 from reclora_cli.crm.batch import CrmBatch
+from reclora_cli.crm.blocks.dropout import Dropout
 from reclora_cli.crm.blocks.embedding import FieldEmbedding
+from reclora_cli.crm.blocks.parts import by_parts
 from reclora_cli.crm.blocks.pooling import last, steps_back
 from reclora_cli.crm.blocks.self_attention import SelfAttention, causal
 from reclora_cli.crm.features import FeatureShape
-from reclora_cli.crm.inputs import behaviour_width, behaviours
+from reclora_cli.crm.inputs import behaviour_width, fields_and_behaviours
 from reclora_cli.recipe.tree import CrmRecipe
 
 _POSITION_SPREAD = 0.05
+_ROWS_IN_CACHE = 256
 
 
 class SasrecBlock(nn.Module):
@@ -52,7 +55,7 @@ class SasrecBlock(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_BLS: Tensor) -> Tensor:
         """Every behaviour reads itself and those before it: (B, L, S) -> (B, L, S)."""
@@ -81,7 +84,7 @@ class SASRec(Crm):
         self.widen = nn.Linear(behaviour_width(recipe.embedding), own.width, bias=False)
         positions = torch.empty(max(recipe.history, 1), own.width)
         self.positions = nn.Parameter(nn.init.normal_(positions, std=_POSITION_SPREAD))
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.dropout = Dropout(recipe.dropout)
         self.blocks = nn.ModuleList(
             SasrecBlock(own.width, own.heads, recipe.dropout) for _ in range(own.layers)
         )
@@ -92,24 +95,27 @@ class SASRec(Crm):
 
     def interact(self, batch: CrmBatch) -> Interaction:
         """Embeddings of all fields, then the last output, (B, F D + S); no behaviours: zeros."""
-        fields_BFD = self.embedding(batch.fields_BF)
-        return Interaction(torch.cat([fields_BFD.flatten(1), self._sequence(batch)], dim=1))
+        fields_BFD, behaviours_BLV = fields_and_behaviours(
+            self.embedding, batch.fields_BF, batch.items_BL, batch.ratings_BL
+        )
+        sequence_BS = by_parts(self._sequence, behaviours_BLV, batch.mask_BL, rows=_ROWS_IN_CACHE)
+        return Interaction(torch.cat([fields_BFD.flatten(1), sequence_BS], dim=1))
 
-    def _sequence(self, batch: CrmBatch) -> Tensor:
+    def _sequence(self, behaviours_BLV: Tensor, present_BL: Tensor) -> Tensor:
         """(B, S)."""
         # A row without behaviours reads a padded slot, so that softmax has something to weigh.
-        mask_BL = batch.mask_BL.clone()
+        mask_BL = present_BL.clone()
         mask_BL[:, 0] = True
-        x_BLS = self._positioned(batch, mask_BL)
+        x_BLS = self._positioned(behaviours_BLV, mask_BL)
         *before, final = self.blocks
         assert isinstance(final, SasrecBlock)
         for block in before:
             x_BLS = block(x_BLS)
-        return final.of_last(x_BLS, mask_BL).masked_fill(~batch.mask_BL[:, :1], 0.0)
+        return final.of_last(x_BLS, mask_BL).masked_fill(~present_BL[:, :1], 0.0)
 
-    def _positioned(self, batch: CrmBatch, mask_BL: Tensor) -> Tensor:
+    def _positioned(self, behaviours_BLV: Tensor, mask_BL: Tensor) -> Tensor:
         """Behaviours with their positions, (B, L, S); further back than all is the furthest."""
-        behaviours_BLS = self.widen(behaviours(self.embedding, batch.items_BL, batch.ratings_BL))
+        behaviours_BLS = self.widen(behaviours_BLV)
         back_BL = steps_back(mask_BL).clamp(0, len(self.positions) - 1)
         # Not ``positions[back_BL]``: its gradient adds up in an order that threads decide.
         return self.dropout(behaviours_BLS + F.embedding(back_BL, self.positions))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
+from torch import nn
 
 from reclora_cli import recipe as recipes
 from reclora_cli.crm.base import Crm, build
@@ -36,12 +37,14 @@ class CrmConfig:
         recipe: what decides the model, ``CrmRecipe.deciding``.
         shape: sizes of the feature space.
         space: ``space_identity`` of that space.
+        texts: ``ReadTexts.identity``, of a model that reads texts.
     """
 
     behaviours: str
     recipe: dict[str, Any]
     shape: FeatureShape
     space: str
+    texts: str = ""
 
     @property
     def model(self) -> str:
@@ -83,9 +86,9 @@ class CrmConfig:
     def write(self, folder: Path) -> None:
         write_json(folder / CONFIG, asdict(self))
 
-    def build(self) -> Crm:
-        """Its model, untrained."""
-        return build(self.shape, self._settings())
+    def build(self, encoder: nn.Module | None = None) -> Crm:
+        """Its model, untrained; ``encoder`` as ``crm.base.build`` takes it."""
+        return build(self.shape, self._settings(), encoder)
 
     def _settings(self) -> CrmRecipe:
         return recipes.load("base").crm.completed(self.recipe)

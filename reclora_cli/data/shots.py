@@ -7,7 +7,7 @@ from reclora_cli.errors import UsageError
 from reclora_cli.seeding import numpy_stream
 
 
-def sample_shots(store: InteractionsStore, n: int, seed: int) -> Ints:
+def sample_shots(store: InteractionsStore, n: int, seed: int, where: str = "--shots") -> Ints:
     """The first ``n`` of one seeded permutation of the training rows, (n,) int64 row ids.
 
     A smaller budget is the beginning of a larger one, so budgets are nested.
@@ -15,17 +15,17 @@ def sample_shots(store: InteractionsStore, n: int, seed: int) -> Ints:
     Raises:
         UsageError: ``n`` is not within 1 .. training rows.
     """
-    check_budget(store, n)
+    check_budget(store, n, where)
     train = store.split("train")
     return train.start + numpy_stream(seed, "shots").permutation(len(train))[:n]
 
 
-def check_budget(store: InteractionsStore, n: int) -> None:
+def check_budget(store: InteractionsStore, n: int, where: str = "--shots") -> None:
     """Raise ``UsageError`` when ``n`` shots cannot be had from the training rows."""
     rows = len(store.split("train"))
     if not 1 <= n <= rows:
         raise UsageError(
             f"{n} shots asked for, {store.header.dataset} has {rows} training rows",
-            where="--shots",
+            where=where,
             hint=f"Give a number from 1 to {rows}.",
         )

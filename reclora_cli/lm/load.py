@@ -70,8 +70,17 @@ def load(recipe: LmRecipe, device: torch.device, progress: Progress = SILENT) ->
     return _loaded(place, _causal_model(place, recipe.quantisation, device), causal=True)
 
 
-def load_encoder(name: str, device: torch.device, progress: Progress = SILENT) -> LoadedLm:
+def load_encoder(
+    name: str,
+    device: torch.device,
+    progress: Progress = SILENT,
+    dtype: torch.dtype | None = None,
+) -> LoadedLm:
     """Load a model for its hidden states only: a causal LM, or an encoder of the BERT kind.
+
+    Args:
+        name: see ``find``.
+        dtype: of an encoder's weights; by default what suits frozen ones on the device.
 
     Raises:
         UsageError, MissingInputError: see ``find``.
@@ -83,7 +92,7 @@ def load_encoder(name: str, device: torch.device, progress: Progress = SILENT) -
     from transformers import AutoModel
 
     with quiet_transformers(), _loading(place):
-        model = AutoModel.from_pretrained(place.folder, dtype=compute_dtype(device))
+        model = AutoModel.from_pretrained(place.folder, dtype=dtype or compute_dtype(device))
     return _loaded(place, model.to(device), causal=False)
 
 
@@ -110,6 +119,18 @@ def check_causal(place: LmPlace) -> None:
             where="--llm",
             hint="Name a decoder such as smollm2-135m. An encoder can serve as retriever.encoder.",
         )
+
+
+def width_of(place: LmPlace) -> int:
+    """Width of a located model's hidden states, told by its configuration alone.
+
+    Raises:
+        RecloraError: transformers does not know this architecture.
+    """
+    from transformers import AutoConfig
+
+    with quiet_transformers(), _loading(place):
+        return int(AutoConfig.from_pretrained(place.folder).hidden_size)
 
 
 def context_of(config: Any) -> int:

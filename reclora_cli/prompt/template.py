@@ -91,9 +91,13 @@ class PromptTemplate:
         said = {**_PRONOUNS.get(user.get(schema.GENDER, ""), _THEY), NOUN: noun}
         numbered = [f"{at}. {text}" for at, text in enumerate(behaviours)]
         question = self.question.format_map({**target, **said, BEHAVIOURS: repr(numbered)})
-        if not self.profile:
-            return question
-        return self.profile.format_map({**user, **said}) + "\n" + question
+        profile = self.render_profile(user, noun)
+        return f"{profile}\n{question}" if self.profile else question
+
+    def render_profile(self, user: Mapping[str, str], noun: str = "item") -> str:
+        """The first line alone, empty when there is none; ``user`` as ``render`` takes it."""
+        said = {**_PRONOUNS.get(user.get(schema.GENDER, ""), _THEY), NOUN: noun}
+        return self.profile.format_map({**user, **said})
 
 
 def placeholders(text: str) -> frozenset[str]:

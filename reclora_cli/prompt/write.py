@@ -81,6 +81,25 @@ class PromptWriter:
         noun, item = self._store.header.noun, self.template.item
         return [item.format_map({**records[at], NOUN: noun}) for at in np.asarray(items).tolist()]
 
+    def profile_texts(self) -> list[str]:
+        """The profile line of every user, in order; empty texts where the template has none."""
+        users = np.arange(self._store.header.users)
+        return [
+            self.template.render_profile(record, self._store.header.noun)
+            for record in _records(self._store.users, self.template.user_fields, users).values()
+        ]
+
+    def behaviour_texts(self, items: Ints, ratings: Ints) -> list[str]:
+        """The text of n behaviours, as prompts list them.
+
+        Args:
+            items: (n,) dense ids.
+            ratings: (n,) codes into ``rating_values``.
+        """
+        codes = np.asarray(items).astype(np.int64) * len(self._store.header.rating_values) + ratings
+        said = self._worded(np.unique(codes))
+        return [said[code] for code in codes.tolist()]
+
     def _codes(self, positions: Ints) -> Ints:
         """Of each position the item and rating as one number."""
         safe = np.maximum(positions, 0)
@@ -89,8 +108,10 @@ class PromptWriter:
 
     def _behaviours(self, positions: Ints) -> dict[int, str]:
         """The text of each (item, rating) that occurs at ``positions``, by code."""
+        return self._worded(np.unique(self._codes(positions[positions >= 0])))
+
+    def _worded(self, codes: Ints) -> dict[int, str]:
         header = self._store.header
-        codes = np.unique(self._codes(positions[positions >= 0]))
         items, ratings = np.divmod(codes, len(header.rating_values))
         opinions = [
             {**opinion(value, value >= header.like_from, self._labels), NOUN: header.noun}

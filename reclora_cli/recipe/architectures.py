@@ -1,10 +1,13 @@
-"""What single CRMs have settings of their own for: ``crm.<model>`` of a recipe.
+"""What single CRMs have settings of their own for: ``crm.<model>`` of a recipe, where a hyphen of
+the model's name is an underscore.
 
 What several models read (embedding, history, MLP, dropout) stands in ``crm`` itself. A model's
 section decides that model only: ``CrmRecipe.deciding`` leaves the others' out.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -53,4 +56,16 @@ class CaserRecipe(Section):
     horizontal: PositiveInt = Field(description="horizontal filters of each height")
     heights: tuple[PositiveInt, ...] = Field(
         description="how many successive behaviours horizontal filters see", min_length=1
+    )
+
+
+class CTRBERTRecipe(Section):
+    """CTR-BERT's two towers."""
+
+    encoder: str = Field(description="packaged name, hub id or model folder of a BERT-class model")
+    tuned: Literal["none", "all"] = Field(
+        description="none: the encoder is frozen, each distinct text is encoded once; all: trained"
+    )
+    micro_batch_tokens: PositiveInt = Field(
+        description="tokens, padding included, in one pass of a trained encoder"
     )

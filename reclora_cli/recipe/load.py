@@ -54,10 +54,16 @@ def load(
         tree = _merge(tree, _read(_locate(method, "methods")))
     for text in overrides:
         tree = _merge(tree, _parse_override(text))
-    for path, value in (values or {}).items():
-        if value is not None:
-            tree = _merge(tree, _nest(path.split("."), value))
-    return from_tree(tree, where=str(name))
+    given = {path: value for path, value in (values or {}).items() if value is not None}
+    return from_tree(merged(tree, given), where=str(name))
+
+
+def merged(tree: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
+    """``tree`` with ``{"section.key": value}`` laid over it."""
+    whole = dict(tree)
+    for path, value in values.items():
+        whole = _merge(whole, _nest(path.split("."), value))
+    return whole
 
 
 def from_tree(tree: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
@@ -72,8 +78,11 @@ def from_tree(tree: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
 
 
 def to_yaml(recipe: Recipe) -> str:
-    """The whole recipe as YAML, as run folders keep it."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    """The whole recipe as YAML, as run folders keep it.
+
+    It holds every key of today; those that a later version adds come from ``base``.
+    """
+    return "extends: base\n" + yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
 def fingerprint(*parts: BaseModel | str | int | float | Mapping[str, Any] | Sequence[Any]) -> str:

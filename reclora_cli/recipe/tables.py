@@ -57,7 +57,7 @@ class FileRecipe(Section):
         description="path, relative to the recipe; null: the interactions file, given with --from",
     )
     format: Format = Field(
-        default="auto", description="auto: by the name's extension; .gz is read too"
+        default="auto", description="auto: by how the file begins; gzip is read too"
     )
     delimiter: Character = Field(default=",", description="one character between values")
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(default="utf-8")

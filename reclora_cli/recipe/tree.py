@@ -14,6 +14,7 @@ from pydantic import Field
 from reclora_cli.recipe.architectures import (
     AutoIntRecipe,
     CaserRecipe,
+    CTRBERTRecipe,
     DCNv2Recipe,
     GRU4RecRecipe,
     SASRecRecipe,
@@ -98,6 +99,7 @@ class CrmRecipe(Section):
     dropout: Fraction
     autoint: AutoIntRecipe
     caser: CaserRecipe
+    ctr_bert: CTRBERTRecipe
     dcnv2: DCNv2Recipe
     gru4rec: GRU4RecRecipe
     sasrec: SASRecRecipe
@@ -107,10 +109,14 @@ class CrmRecipe(Section):
     item_dropout: Fraction = Field(
         description="chance that a training row is read as if its target were unseen in training"
     )
+    shots: NonNegativeInt = Field(
+        description="training rows that are read, the first of one seeded sample; 0: all of them"
+    )
     representation: Literal["final", "pre_mlp"] = Field(
         description="R_c: the MLP's last hidden layer (authors' code) or its input (Eq. 3, 12)"
     )
     learning_rate: PositiveFloat
+    warm_up: Fraction = Field(description="share of the steps with rising learning rate")
     weight_decay: Annotated[float, Field(ge=0)]
     embedding_decay: Annotated[float, Field(ge=0)] = Field(
         description="weight decay of the embedding tables; weight_decay is that of all else"
@@ -119,8 +125,9 @@ class CrmRecipe(Section):
     epochs: PositiveInt
     evaluations_per_epoch: PositiveInt = Field(description="validation passes in each epoch")
     patience: PositiveInt = Field(description="validation passes without gain before stopping")
-    stop_on: Literal["all", "seen", "unseen"] = Field(
-        description="validation rows that early stopping reads: all, or by user seen in training"
+    stop_on: Literal["all", "seen", "unseen", "as-test"] = Field(
+        description="whose validation AUC decides: all rows', seen or unseen users', or as-test: "
+        "the mean of these two weighted by their shares of the test rows"
     )
 
     def deciding(self) -> dict[str, Any]:
@@ -140,8 +147,13 @@ class CrmRecipe(Section):
         return {
             name: value.model_dump(mode="json")
             for name, value in self
-            if isinstance(value, Section) and name != model
+            if isinstance(value, Section) and name != section_name(model)
         }
+
+
+def section_name(model: str) -> str:
+    """The key of ``crm`` under which a model's own settings stand, if it has any."""
+    return model.replace("-", "_")
 
 
 class AdapterRecipe(Section):

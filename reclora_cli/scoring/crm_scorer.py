@@ -20,6 +20,7 @@ from reclora_cli.crm.base import Crm
 from reclora_cli.crm.batch import CrmBatch, make_batch, make_pair_batch
 from reclora_cli.crm.features import space_identity
 from reclora_cli.crm.storage import WEIGHTS, CrmConfig, load_weights
+from reclora_cli.crm.texts import NO_TEXTS, ReadTexts
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.store import InteractionsStore
@@ -53,6 +54,7 @@ class CrmScorer:
         *,
         space: FeatureSpace | None = None,
         device: torch.device | None = None,
+        texts: ReadTexts = NO_TEXTS,
         identity: str = "",
     ) -> None:
         self.device = device or torch.device("cpu")
@@ -63,6 +65,7 @@ class CrmScorer:
         self._store = store
         self._space = space or FeatureSpace(store)
         self._ranked = ranked
+        self._source = texts.source
 
     @classmethod
     def load(
@@ -71,6 +74,7 @@ class CrmScorer:
         store: InteractionsStore,
         ranked: RankedPast | None,
         *,
+        texts: ReadTexts = NO_TEXTS,
         device: torch.device | None = None,
     ) -> CrmScorer:
         """Open the CRM that ``pretrain-crm`` left in ``folder``.
@@ -79,10 +83,12 @@ class CrmScorer:
             store: the interactions it was trained on.
             ranked: pasts by similarity; only a CRM of retrieved behaviours needs them, and
                 only for stored rows.
+            texts: what a CRM of texts reads beside ids.
 
         Raises:
             MissingInputError: there is no CRM.
-            RecloraError: it is damaged, or was trained on another dataset than the store.
+            RecloraError: it is damaged, or was trained on another dataset than the store, or on
+                other texts.
         """
         config = CrmConfig.read(folder)
         space = FeatureSpace(store)
@@ -93,10 +99,25 @@ class CrmScorer:
                 where=str(folder),
                 hint="Train it again: `reclora pretrain-crm --force`.",
             )
-        model = config.build().requires_grad_(False)
+        if config.texts != texts.identity:
+            raise RecloraError(
+                f"this {config.model} was trained on other texts, or through another encoder",
+                where=str(folder),
+                hint="Train it again: `reclora pretrain-crm --force`.",
+            )
+        model = config.build(texts.encoder).requires_grad_(False)
         load_weights(model, folder)
         identity = hash_file(folder / WEIGHTS)[:16]
-        return cls(model, config, store, ranked, space=space, device=device, identity=identity)
+        return cls(
+            model,
+            config,
+            store,
+            ranked,
+            space=space,
+            device=device,
+            texts=texts,
+            identity=identity,
+        )
 
     @property
     def representation_width(self) -> int:
@@ -137,10 +158,14 @@ class CrmScorer:
         return self._read(self._pairs(users, items, positions), len(users), _representation)
 
     def _rows(self, rows: Ints) -> Batches:
-        return lambda part: make_batch(self._space, rows[part], self.behaviours(rows[part]))
+        return lambda part: make_batch(
+            self._space, rows[part], self.behaviours(rows[part]), self._source
+        )
 
     def _pairs(self, users: Ints, items: Ints, positions: Positions) -> Batches:
-        return lambda part: make_pair_batch(self._space, users[part], items[part], positions[part])
+        return lambda part: make_pair_batch(
+            self._space, users[part], items[part], positions[part], self._source
+        )
 
     @torch.inference_mode()
     def _read(self, batches: Batches, n: int, read: Read, progress: Progress = SILENT) -> NDArray:
@@ -151,7 +176,7 @@ class CrmScorer:
         with progress.task(f"{self.name} reads rows", total=n, unit="rows") as task:
             for start in range(0, max(n, 1), _ROWS_AT_ONCE):
                 part = slice(start, min(start + _ROWS_AT_ONCE, n))
-                found.append(read(self.model, batches(part).to(self.device)).cpu().numpy())
+                found.append(_read_batch(self.model, batches(part), self.device, read))
                 task.advance(part.stop - part.start)
         self.model.train(was_training)
         return np.concatenate(found)
@@ -183,6 +208,18 @@ def _cached(file: Path, key: dict[str, str]) -> NDArray[np.float32] | None:
             return opened.get_tensor("representations") if fits else None
     except SafetensorError:
         return None
+
+
+def _read_batch(model: Crm, batch: CrmBatch, device: torch.device, read: Read) -> NDArray:
+    """``read`` of every row, in the parts that the batch is best read in."""
+    found: NDArray | None = None
+    for rows, part in batch.parts():
+        values = read(model, part.to(device)).cpu().numpy()
+        if found is None:
+            found = np.empty((len(batch), *values.shape[1:]), values.dtype)
+        found[rows] = values
+    assert found is not None
+    return found
 
 
 def _probability(model: Crm, batch: CrmBatch) -> Tensor:

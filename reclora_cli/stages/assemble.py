@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reclora_cli.crm.features import FeatureShape
+from reclora_cli.crm.texts import ReadTexts
+from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.lm.answers import Answers
 from reclora_cli.lm.framing import Framing
@@ -23,6 +26,7 @@ from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.scoring.crm_scorer import CrmScorer
 from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.stages import locate
+from reclora_cli.stages.crm_texts import open_texts, text_width
 from reclora_cli.workspace import Workspace
 
 
@@ -60,7 +64,14 @@ def load_speaker(recipe: LmRecipe, device: torch.device, progress: Progress = SI
 class Sources:
     """What a recipe's rows are read from. Each part is opened when first asked for."""
 
-    def __init__(self, recipe: Recipe, workspace: Workspace, device: torch.device) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        workspace: Workspace,
+        device: torch.device,
+        progress: Progress = SILENT,
+    ) -> None:
+        self.progress = progress
         self.recipe = recipe
         self.workspace = workspace
         self.device = device
@@ -85,8 +96,32 @@ class Sources:
         )
         retrieving = locate.crm_behaviours(self.recipe) == "retrieved"
         return CrmScorer.load(
-            artefact.path, self.store, self.ranked if retrieving else None, device=self.device
+            artefact.path,
+            self.store,
+            self.ranked if retrieving else None,
+            texts=self.crm_texts,
+            device=self.device,
         )
+
+    @cached_property
+    def crm_texts(self) -> ReadTexts:
+        """What the CRM reads beside ids; texts that are not encoded yet are."""
+        return self._texts(encode=True)
+
+    @cached_property
+    def stand_in_texts(self) -> ReadTexts:
+        """The same in size, without encoding anything: for planning."""
+        return self._texts(encode=False)
+
+    def _texts(self, *, encode: bool) -> ReadTexts:
+        return open_texts(
+            self.recipe, self.workspace, self.store, self.device, self.progress, encode=encode
+        )
+
+    @cached_property
+    def crm_shape(self) -> FeatureShape:
+        """What the CRM is built from."""
+        return FeatureShape.of(FeatureSpace(self.store), text_width(self.recipe, self.progress))
 
     @cached_property
     def writer(self) -> PromptWriter:

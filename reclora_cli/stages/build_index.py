@@ -158,6 +158,8 @@ class _Work:
         watch = Stopwatch()
         folder = self.artefact.path
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.part"):
+            left.unlink()  # of a killed process: the workspace is held, none is at it
         self.artefact.unfinish()
         reduction, encoded, encode_seconds = self._reduced(force)
         catalogue, recall = self._catalogue()

@@ -1,15 +1,18 @@
 """What a CRM's training measures on the way, and when that ends it.
 
 Validation rows are mostly of users that training never saw (76 % on ML-1M), test rows mostly are
-not (20 %), so every figure is given for all users, for seen and for unseen ones.
+not (20 %), so every figure is given for all users, for seen and for unseen ones, and as the mean
+of these two weighted by how many test rows are of each (``as-test``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reclora_cli.crm.storage import save_weights
 from reclora_cli.data.slices import seen_user
@@ -17,13 +20,32 @@ from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
 from reclora_cli.metrics.auc import auc
 from reclora_cli.metrics.log_loss import log_loss
+from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import Progress
 from reclora_cli.recipe.tree import CrmRecipe
 from reclora_cli.scoring.crm_scorer import CrmScorer
-from reclora_cli.training import Log
+from reclora_cli.training import StepLog
 from reclora_cli.training.crm_work import steps_per_epoch
 
-WHOSE = {"all": "all users", "seen": "users seen in training", "unseen": "unseen users"}
+WHOSE = {
+    "all": "all users",
+    "seen": "users seen in training",
+    "unseen": "unseen users",
+    "as-test": "seen and unseen users, weighted as in test",
+}
+"""Whose figures are taken, and what ``crm.stop_on`` may name."""
+
+Pass = dict[str, Any]
+"""One validation pass: ``step``, and by the names of ``WHOSE`` n, auc and log_loss."""
+
+AfterPass = Callable[[list[Pass]], None]
+"""Is told all passes so far, after each; may raise to end the training."""
+
+
+def unseen_share_of_test(store: InteractionsStore) -> float:
+    """Share of test rows whose user has no training row. Reads who they are of, and no label."""
+    unseen = ~seen_user(store, np.asarray(store.split("test")))
+    return float(unseen.mean()) if len(unseen) else 0.0
 
 
 class Validation:
@@ -36,6 +58,8 @@ class Validation:
         folder: where the best weights are written.
         log: gets one line for each pass.
         progress: is told each pass.
+        after_pass: is told all passes so far; what it raises ends the training.
+        together: processes that share the rows; each learns what all found, the main one writes.
     """
 
     def __init__(
@@ -44,20 +68,25 @@ class Validation:
         store: InteractionsStore,
         recipe: CrmRecipe,
         folder: Path,
-        log: Log,
+        log: StepLog,
         progress: Progress,
+        after_pass: AfterPass | None = None,
+        together: Processes = ALONE,
     ) -> None:
+        self._together = together
         self._crm = recipe
         self._rows = np.asarray(store.split("valid"))
         self._labels = store.row_label(self._rows)
         seen = seen_user(store, self._rows)
         self._groups = {"all": np.ones(len(seen), dtype=bool), "seen": seen, "unseen": ~seen}
-        per_epoch = steps_per_epoch(len(store.split("train")), recipe)
+        self._unseen_share = unseen_share_of_test(store)
+        per_epoch = steps_per_epoch(recipe.shots or len(store.split("train")), recipe)
         passes = recipe.epochs * recipe.evaluations_per_epoch
         self._at = {
             round((i + 1) * per_epoch / recipe.evaluations_per_epoch) for i in range(passes)
         }
         self._scorer, self._folder, self._log, self._progress = scorer, folder, log, progress
+        self._after_pass = after_pass
 
     def __call__(self, step: int, memory: dict[str, Any]) -> bool:
         """Called after each step; true when patience ran out.
@@ -68,21 +97,32 @@ class Validation:
             return False
         validation = self.measure()
         found = {"step": step, **validation}
-        self._log.write(**found)
         memory.setdefault("validations", []).append(found)
         best = memory.get("best")
         if best is None or self._deciding(found) > self._deciding(best):
             memory["best"] = found
-            save_weights(self._scorer.model, self._folder)
-        told = " · ".join(f"{name} {_told(validation[name])}" for name in self._groups)
-        self._progress.say(f"step {step:,}, validation AUC: {told}")
+        if self._together.main:
+            self._keep(found, best=memory["best"] is found)
+        if self._after_pass is not None:
+            self._after_pass(memory["validations"])
         behind = [v["step"] for v in memory["validations"]].index(memory["best"]["step"])
         return len(memory["validations"]) - 1 - behind >= self._crm.patience
 
+    def _keep(self, found: dict[str, Any], *, best: bool) -> None:
+        self._log.write(**found)
+        if best:
+            save_weights(self._scorer.model, self._folder)
+        told = " · ".join(f"{name} {_told(found[name])}" for name in WHOSE)
+        self._progress.say(f"step {found['step']:,}, validation AUC: {told}")
+
     def measure(self) -> dict[str, dict[str, Any]]:
         """n, AUC and LogLoss of each group of validation rows, as the model is now."""
-        scores = self._scorer.score(self._rows)
-        return {
+        own = self._rows[self._together.share(len(self._rows))]
+        scores = self._together.gathered(self._scorer.score(own))
+        return self._together.from_main(lambda: self._figures(scores))
+
+    def _figures(self, scores: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+        found = {
             name: {
                 "n": int(chosen.sum()),
                 "auc": auc(self._labels[chosen], scores[chosen]),
@@ -90,6 +130,7 @@ class Validation:
             }
             for name, chosen in self._groups.items()
         }
+        return found | {"as-test": as_in_test(found, self._unseen_share)}
 
     def _deciding(self, found: dict[str, Any]) -> float:
         value = found[self._crm.stop_on]["auc"]
@@ -100,6 +141,23 @@ class Validation:
                 hint="Choose other rows to stop on: --set crm.stop_on=all",
             )
         return value
+
+
+def as_in_test(found: dict[str, dict[str, Any]], unseen_share: float) -> dict[str, Any]:
+    """The figures of seen and of unseen users, weighted by ``unseen_share``.
+
+    A mean of two AUCs, so a like is never held against another group's dislike. ``None`` where a
+    group that counts has no figure.
+    """
+    weights = {"seen": 1 - unseen_share, "unseen": unseen_share}
+    counted = {name: weight for name, weight in weights.items() if weight > 0}
+    made: dict[str, Any] = {"n": found["all"]["n"]}
+    for metric in ("auc", "log_loss"):
+        values = [found[name][metric] for name in counted]
+        known = None not in values
+        pairs = zip(counted.values(), values, strict=True)
+        made[metric] = sum(weight * value for weight, value in pairs) if known else None
+    return made
 
 
 def _told(found: dict[str, Any]) -> str:

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from reclora_cli import device as devices
 from reclora_cli import recipe as recipes
 from reclora_cli.crm.base import representation_width
-from reclora_cli.crm.features import FeatureShape
 from reclora_cli.data.audit import audit
-from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.shots import sample_shots
 from reclora_cli.errors import UsageError
 from reclora_cli.lm.describe import describe
@@ -34,6 +32,7 @@ from reclora_cli.stages.shot_examples import encode, make_examples, policies
 from reclora_cli.training import Checkpoints, Log, fit
 from reclora_cli.training.lm_work import lm_work, steps_of
 from reclora_cli.training.plan import TuningPlan, predict
+from reclora_cli.training.tensorboard import open_logs, require_tensorboard
 from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, atomic_file, write_text
 
 _DAY = 24 * 3600
@@ -76,13 +75,19 @@ def run(
     device: str = "auto",
     force: bool = False,
     dry_run: bool = False,
+    tensorboard: bool = False,
 ) -> FinetuneResult:
     """Tune the recipe's adapter on its shots; resumes from the last checkpoint.
 
+    Args:
+        tensorboard: log for TensorBoard too, in the run's ``tensorboard/``.
+
     Raises:
         UsageError: the recipe tunes nothing, or asks for more shots than there are rows.
-        MissingInputError: store, index or CRM is missing.
+        MissingInputError: store, index or CRM is missing, or the package that the log needs.
     """
+    if tensorboard:
+        require_tensorboard()
     if recipe.adapter.kind == "none":
         raise UsageError(
             "zero-shot tunes nothing",
@@ -103,7 +108,15 @@ def run(
             return FinetuneResult(**{**figures, "up_to_date": True})
         watch = Stopwatch()
         result = _tune(
-            recipe, sources, rows, artefact, inputs, progress, force=force, device=chosen
+            recipe,
+            sources,
+            rows,
+            artefact,
+            inputs,
+            progress,
+            force=force,
+            device=chosen,
+            tensorboard=tensorboard,
         )
         final = replace(result, seconds=watch.seconds)
         artefact.finish(
@@ -166,6 +179,7 @@ def _tune(
     *,
     force: bool,
     device: torch.device,
+    tensorboard: bool,
 ) -> FinetuneResult:
     checkpoints = Checkpoints(
         artefact.path / "checkpoints",
@@ -191,7 +205,9 @@ def _tune(
         f"{locate.method_name(recipe)}: {len(examples):,} prompts, {work.steps:,} steps, "
         f"{adapter.parameter_count():,} trained parameters"
     )
-    fit(work, checkpoints=checkpoints, log=log, progress=progress)
+    texts = {"recipe": recipes.to_yaml(recipe)} if tensorboard else None
+    with open_logs(log, artefact.path, texts, work.rows_per_step) as logs:
+        fit(work, checkpoints=checkpoints, log=logs, progress=progress)
     adapter.train(False)
     adapter.save(artefact.path / "adapter", speaker.lm.identity)
     if examples.representation is not None:
@@ -282,4 +298,4 @@ def _planned(
 
 def _representation_width(recipe: Recipe, sources: Sources) -> int:
     """Width of R_c, told without a trained CRM."""
-    return representation_width(recipe.crm, FeatureShape.of(FeatureSpace(sources.store)))
+    return representation_width(recipe.crm, sources.crm_shape)

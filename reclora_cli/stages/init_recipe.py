@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from reclora_cli.data.guessing.columns import UNNAMED
 from reclora_cli.data.guessing.descriptions import Described
 from reclora_cli.data.guessing.guess import guess_recipe
 from reclora_cli.data.guessing.recipe_text import Guess, recipe_text
-from reclora_cli.errors import UsageError
-from reclora_cli.workspace import explain_os_errors, write_text
+from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.workspace import write_text
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def run(
     Raises:
         UsageError: ``target`` is there already, or is no YAML file.
         MissingInputError: there is no ``file``.
-        RecloraError: ``file`` cannot be read as a table.
+        RecloraError: ``file`` cannot be read as a table, or ``target`` cannot be written.
     """
     if target.suffix not in {".yaml", ".yml"}:
         raise UsageError("a recipe is a .yaml file", where=str(target))
@@ -53,15 +54,25 @@ def run(
             "this file exists already", where=str(target), hint="Name another, or add --force."
         )
     guess = guess_recipe(file, dataset)
-    with explain_os_errors(target):
-        write_text(target, recipe_text(guess, target.absolute().parent))
+    _write(target, recipe_text(guess, target.absolute().parent))
     return InitRecipeResult(
         recipe=str(target),
         dataset=guess.name,
         guessed=_guessed(guess),
         check=_to_check(guess),
-        next_command=f"reclora prepare --recipe {target}",
+        next_command=f"reclora prepare --recipe {shlex.quote(str(target))}",
     )
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        write_text(target, text)
+    except OSError as error:
+        raise RecloraError(
+            f"cannot be written ({error.strerror})",
+            where=str(target),
+            hint="Give --init another place.",
+        ) from error
 
 
 def _guessed(guess: Guess) -> dict[str, str]:
@@ -99,6 +110,8 @@ def _to_check(guess: Guess) -> list[str]:
     ):
         if column == UNNAMED:
             found.append(f"no column looks like the {what}: replace {UNNAMED}")
+    if len(guess.sample.columns) == 1 and guess.sample.file.kind == "csv":
+        found.append("one column only: set delimiter; one of several characters is not read")
     if guess.sample.file.dialect.header:
         found.append("the first line names no columns: name them under header")
     if roles.rating.none:

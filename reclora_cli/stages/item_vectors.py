@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reclora_cli.encoding.items import encode_tokens
-from reclora_cli.encoding.tokens import TokenTable
+from reclora_cli.encoding.tokens import TokenTable, distinct
 from reclora_cli.lm.load import LoadedLm
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.workspace import Artefact, atomic_file, write_json
@@ -55,6 +55,7 @@ def encode(
     folder: Path,
     open_lm: Callable[[], LoadedLm],
     progress: Progress = SILENT,
+    what: str = "items",
 ) -> Encoded:
     """Vectors of ``texts`` in ``folder``, going on where an earlier run was stopped.
 
@@ -63,19 +64,20 @@ def encode(
     Args:
         identity: of encoder and texts; what is there of another identity is discarded.
         open_lm: loads the encoder; called only when something is left to encode.
+        what: the texts are of, for progress.
     """
     kept = read(folder, identity)
     if kept is not None:
         return Encoded(kept, 0)
     lm = open_lm()
-    distinct, owner = _distinct(texts)
-    table = TokenTable.of(lm, distinct)
+    once, owner = distinct(texts)
+    table = TokenTable.of(lm, once)
     order = working_order(table.lengths)
     done = _resume(folder, identity, lm.width)
     if done:
-        progress.say(f"encoding goes on at item {done:,} of {len(order):,}")
+        progress.say(f"encoding goes on at {what} {done:,} of {len(order):,}")
     with (
-        progress.task("encode items", total=len(order) - done, unit="items") as task,
+        progress.task(f"encode {what}", total=len(order) - done, unit=what) as task,
         (folder / PARTIAL).open("ab") as file,
     ):
         for start in range(done, len(order), BLOCK):
@@ -124,13 +126,6 @@ def working_order(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         for start in range(0, len(lengths), SORTED)
     ]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
-
-
-def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Each text once, in the order they first appear, and which of them each item has."""
-    number: dict[str, int] = {}
-    owner = np.fromiter((number.setdefault(text, len(number)) for text in texts), np.int64)
-    return list(number), owner
 
 
 def _put_in_item_order(folder: Path, place: NDArray[np.int64], width: int) -> None:

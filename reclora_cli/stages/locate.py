@@ -31,6 +31,8 @@ def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
         parts = {"crm": recipe.crm.deciding(), "seed": recipe.seed}
         if crm_behaviours(recipe) == "retrieved":
             parts["index"] = recipe_parts("build-index", recipe)
+        if recipe.crm.model in catalog.TEXT_CRMS:
+            parts["texts"] = {key: plain["prompt"][key] for key in ("template", "texts")}
         return parts
     if stage == "finetune":
         keys = ["lm", "prompt", "adapter", "finetune", "seed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -120,12 +121,20 @@ def run(
             result = _make(source, recipe, folder, Path(temporary), progress)
     else:
         with workspace.writing():
+            _sweep(artefact.path)
             with atomic_folder(artefact.path) as unfinished:
                 result = _make(source, recipe, folder, unfinished, progress)
             result = replace(result, artefact=str(artefact.path), seconds=watch.seconds)
             artefact.finish(_manifest(recipe, result))
         keep_recipe(recipe, workspace, folder)
     return replace(result, artefact=str(artefact.path), seconds=watch.seconds, dry_run=dry_run)
+
+
+def _sweep(store: Path) -> None:
+    """Remove what a killed process left beside ``store``: the workspace is held, none is at it."""
+    for ending in ("part", "old"):
+        for left in store.parent.glob(f".{store.name}.*.{ending}"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_current(

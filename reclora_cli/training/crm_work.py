@@ -18,12 +18,15 @@ from reclora_cli.crm.base import Crm
 from reclora_cli.crm.batch import CrmBatch, make_batch
 from reclora_cli.crm.blocks.unseen import UnseenDropout
 from reclora_cli.crm.features import carried_by_few
+from reclora_cli.crm.texts import TextSource
 from reclora_cli.data.features import FeatureSpace
+from reclora_cli.data.shots import sample_shots
 from reclora_cli.data.store import InteractionsStore
+from reclora_cli.processes import ALONE, Processes
 from reclora_cli.recipe.tree import CrmRecipe
 from reclora_cli.seeding import numpy_stream
-from reclora_cli.training.loop import ParameterGroup, Work
 from reclora_cli.training.schedule import Linear
+from reclora_cli.training.work import ParameterGroup, Work
 
 Labelled = tuple[CrmBatch, Tensor]
 Rows = NDArray[np.int64]
@@ -34,6 +37,17 @@ def crm_loss(model: Crm, unseen: UnseenDropout, labelled: Labelled) -> Tensor:
     batch, labels_B = labelled
     read = batch.with_fields(unseen(batch.fields_BF))
     return F.binary_cross_entropy_with_logits(model(read), labels_B)
+
+
+def training_rows(store: InteractionsStore, recipe: CrmRecipe, seed: int) -> Rows:
+    """Ids of the rows that an epoch reads: all of the training split, or ``shots`` of them.
+
+    Raises:
+        UsageError: there are not so many.
+    """
+    if recipe.shots:
+        return sample_shots(store, recipe.shots, seed, where="crm.shots")
+    return np.asarray(store.split("train"))
 
 
 def steps_per_epoch(rows: int, recipe: CrmRecipe) -> int:
@@ -48,13 +62,17 @@ def crm_work(
     recipe: CrmRecipe,
     seed: int,
     device: torch.device,
+    together: Processes = ALONE,
+    texts: TextSource | None = None,
 ) -> Work[Labelled]:
-    """The training of ``model`` on every training row, as the loop takes it.
+    """The training of ``model`` on the recipe's training rows, as the loop takes it.
 
     Args:
         behaviours: row ids (B,) -> CSR positions (B, L) of what the model reads for them.
+        together: the processes that share each batch; this one reads its part of the rows.
+        texts: where a model of texts has them from.
     """
-    train = np.asarray(store.split("train"))
+    train = training_rows(store, recipe, seed)
     per_epoch = steps_per_epoch(len(train), recipe)
     unseen = make_unseen_dropout(store, space, recipe).to(device)
 
@@ -64,10 +82,15 @@ def crm_work(
 
     def batches(step: int) -> Iterator[tuple[Labelled, float]]:
         epoch, at = divmod(step, per_epoch)
-        rows = order(epoch)[at * recipe.batch_size : (at + 1) * recipe.batch_size]
+        batch_rows = order(epoch)[at * recipe.batch_size : (at + 1) * recipe.batch_size]
+        rows = batch_rows[together.share(len(batch_rows))]
+        if not len(rows):
+            return
         labels = torch.from_numpy(store.row_label(rows).astype(np.float32))
-        batch = make_batch(space, rows, behaviours(rows))
-        yield (batch.to(device), labels.to(device)), 1.0
+        batch = make_batch(space, rows, behaviours(rows), texts)
+        for chosen, part in batch.parts():
+            weight = len(part) / len(batch_rows)
+            yield (part.to(device), labels[chosen].to(device)), weight
 
     return Work(
         groups=parameter_groups(model, recipe),
@@ -77,8 +100,9 @@ def crm_work(
         loss=lambda labelled: crm_loss(model, unseen, labelled),
         rows_per_step=recipe.batch_size,
         seed=seed,
-        schedule=Linear(),
+        schedule=Linear(recipe.warm_up),
         title=f"pretrain {recipe.model}",
+        together=together,
     )
 
 

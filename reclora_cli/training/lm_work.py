@@ -19,12 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from reclora_cli.lm.forward import answer_logits
+from reclora_cli.processes import ALONE, Processes
 from reclora_cli.prompt.buckets import micro_batches
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe.tree import FinetuneRecipe
 from reclora_cli.seeding import numpy_stream
-from reclora_cli.training.loop import ParameterGroup, Work
 from reclora_cli.training.schedule import Linear
+from reclora_cli.training.work import ParameterGroup, Work
 
 IGNORED = -100
 
@@ -130,14 +131,20 @@ def lm_work(
     recipe: FinetuneRecipe,
     seed: int,
     device: torch.device,
+    together: Processes = ALONE,
 ) -> Work[AnswerBatch]:
-    """The training of ``adapter`` inside ``model`` on ``examples``, as the loop takes it."""
+    """The training of ``adapter`` inside ``model`` on ``examples``, as the loop takes it.
+
+    Args:
+        together: the processes that share each batch; this one reads its part of the examples.
+    """
     lengths = examples.prompts.lengths + max(map(len, examples.answers)) - 1
 
     def batches(step: int) -> Iterator[tuple[AnswerBatch, float]]:
-        chosen = chosen_at(step, len(examples), recipe, seed)
+        step_chosen = chosen_at(step, len(examples), recipe, seed)
+        chosen = step_chosen[together.share(len(step_chosen))]
         for part in micro_batches(lengths[chosen], recipe.micro_batch_tokens):
-            yield collate(examples, chosen[part], device), len(part) / len(chosen)
+            yield collate(examples, chosen[part], device), len(part) / len(step_chosen)
 
     groups = [
         ParameterGroup(adapter.expert_parameters(), recipe.learning_rate, recipe.weight_decay)
@@ -157,4 +164,5 @@ def lm_work(
         clip_norm=recipe.clip_norm,
         title="finetune",
         during=lambda batch: adapter.personalised(batch.representation_BD),
+        together=together,
     )

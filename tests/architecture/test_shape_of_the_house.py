@@ -20,8 +20,8 @@ DATASET_RECIPES = [
     *("base", "demo", "goodreads", "goodreads-children", "goodreads-comics-graphic"),
     *("goodreads-fantasy-paranormal", "goodreads-history-biography"),
     *("goodreads-mystery-thriller-crime", "goodreads-poetry", "goodreads-romance"),
-    *("goodreads-young-adult", "ml-100k", "ml-1m", "ml-20m", "ml-25m", "ml-latest"),
-    "ml-latest-small",
+    *("goodreads-young-adult", "ml-100k", "ml-1m", "ml-1m-ctr-bert", "ml-20m"),
+    *("ml-25m", "ml-latest", "ml-latest-small"),
 ]
 EXAMPLES = ["book-crossing", "gift-cards", "goodbooks", "steam"]
 METHODS = ["lora", "reclora", "rella", "tallrec", "zero-shot"]

@@ -38,8 +38,11 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 class Plain(TargetAttention):
     """The first layer as it is written in the paper."""
 
-    def _first(self, query_BD: Tensor, keys_BLD: Tensor, context_BLC: Tensor) -> Tensor:
+    def _first(
+        self, query_BD: Tensor, keys_BLD: Tensor, context_RC: Tensor, carried_BLR: Tensor
+    ) -> Tensor:
         query_BLD = query_BD[:, None].expand_as(keys_BLD)
+        context_BLC = F.embedding(carried_BLR.argmax(2), context_RC)
         parts = [query_BLD, keys_BLD, query_BLD - keys_BLD, query_BLD * keys_BLD, context_BLC]
         return self.first(torch.cat(parts, dim=2))
 

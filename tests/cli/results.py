@@ -9,7 +9,9 @@ import numpy as np
 
 from reclora_cli.data.audit import Check, Ties
 from reclora_cli.metrics.compare import Difference, Figure, Figures
+from reclora_cli.pipeline.crms import Failed, Several
 from reclora_cli.pipeline.demo import DemoResult
+from reclora_cli.recipe.grids import grid_of
 from reclora_cli.stages.audit import AuditedPart, AuditResult, Stale
 from reclora_cli.stages.build_index import BuildIndexResult
 from reclora_cli.stages.explain import Behaviour, ExplainResult, GateView, Target
@@ -18,6 +20,8 @@ from reclora_cli.stages.prepare import PrepareResult
 from reclora_cli.stages.pretrain_crm import CrmPlan, PretrainCrmResult
 from reclora_cli.stages.side_by_side import EvaluateResult, ModelResult, PairResult, Planned
 from reclora_cli.stages.similar import SimilarItem, SimilarResult
+from reclora_cli.stages.tune_crm import TrialLine, TunedCrm, TunePlan
+from reclora_cli.stages.tune_trials import overrides
 from reclora_cli.training.plan import TuningPlan
 
 FOLDER = "ws/datasets/ml-100k/somewhere"
@@ -135,6 +139,51 @@ def pretrain_crm(**changes: Any) -> PretrainCrmResult:
         "plan": None,
     }
     return PretrainCrmResult(**{**values, **changes})
+
+
+def several_crms(*, dry_run: bool = False) -> Several[PretrainCrmResult]:
+    plan = {"dry_run": True, "plan": crm_plan(), "best_step": None, "validation": None}
+    models = [
+        pretrain_crm(model=name, rows_per_second=6012.3, **(plan if dry_run else {}))
+        for name in ("autoint", "gru4rec", "sim")
+    ]
+    failed = [Failed("din", "loss is nan [bold]", "crm.learning_rate", "Lower it: --set x=1")]
+    return Several("ml-1m", models, failed, 1234.0, dry_run)
+
+
+def tuned_crms(*, dry_run: bool = False) -> Several[TunedCrm]:
+    grid = {key: list(values) for key, values in grid_of("sim").items()}
+    found = {"n": 97000, "auc": 0.7938, "log_loss": 0.5412}
+    lines = [
+        TrialLine(
+            number=at + 1,
+            state="complete" if at % 4 else "pruned",
+            settings={key: values[at % len(values)] for key, values in grid.items()},
+            auc=0.79 + at / 10_000,
+            best_step=1516,
+            validation={"all": found, "seen": found, "unseen": {**found, "auc": None}},
+            seconds=411.0,
+            error=None,
+        )
+        for at in range(20)
+    ]
+    tuned = TunedCrm(
+        model="sim",
+        dataset="ml-1m",
+        decides="as-test",
+        unseen_share_of_test=0.1978,
+        grid=grid,
+        combinations=2430,
+        trials=[] if dry_run else lines,
+        best=None if dry_run else lines[-1],
+        overrides=() if dry_run else overrides(lines[-1].settings),
+        recipe_file=f"{FOLDER}/tuned-sim.yaml",
+        artefact=FOLDER,
+        seconds=9000.0,
+        dry_run=dry_run,
+        plan=TunePlan(20, 9000.0, 450.0, 300_000_000, 4) if dry_run else None,
+    )
+    return Several("ml-1m", [tuned], [], 9000.0, dry_run)
 
 
 def finetune(**changes: Any) -> FinetuneResult:

@@ -29,8 +29,8 @@ _OFTEN = set.union(*_SHARED.values())
 FLAGS: dict[str, set[str]] = {
     "prepare": {"[dataset]", "--from", "--init", "--audit"} | _OFTEN,
     "build-index": {"--similar", "--count", "--llm"} | _OFTEN,
-    "pretrain-crm": {"--model", "--epochs"} | _OFTEN,
-    "finetune": {"--experts", "--shots", "--llm", "--method", "--epochs"} | _OFTEN,
+    "pretrain-crm": {"--model", "--epochs", "--log", "--tune", "--trials", "--budget"} | _OFTEN,
+    "finetune": {"--experts", "--shots", "--llm", "--method", "--epochs", "--log"} | _OFTEN,
     "evaluate": {"--rows", "--split", "--run", "--zero-shot", "--crm/--no-crm", "--lm/--no-lm"}
     | {"--reference"}
     | _OFTEN,

@@ -23,6 +23,8 @@ from reclora_cli.cli.render import (
     overview,
     prepare,
     pretrain_crm,
+    several_crms,
+    tuned_crms,
 )
 from reclora_cli.cli.render.marks import bar
 from tests.cli import results
@@ -40,6 +42,10 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     "crm plan": lambda: pretrain_crm.render(
         results.pretrain_crm(dry_run=True, plan=results.crm_plan(), best_step=None, validation=None)
     ),
+    "several crms": lambda: several_crms.render(results.several_crms()),
+    "several crms plan": lambda: several_crms.render(results.several_crms(dry_run=True)),
+    "tuned crms": lambda: tuned_crms.render(results.tuned_crms()),
+    "tuned crms plan": lambda: tuned_crms.render(results.tuned_crms(dry_run=True)),
     "finetune": lambda: finetune.render(results.finetune()),
     "finetune plan": lambda: finetune.render(
         results.finetune(dry_run=True, plan=results.tuning_plan(), first_loss=None, last_loss=None)
@@ -115,7 +121,7 @@ def test_prepare_tells_table_1():
     for figure in ("6,040", "3,706", "970,009", "16,944", "776,007", "97,000", "97,002", "19.8%"):
         assert figure in text
     assert "15 interactions left out: repeated" in text
-    assert "4: 57.6%, 5: 22.6%" in text
+    assert "4:57.6%, 5:22.6%" in text
 
 
 def test_prepare_says_where_data_has_no_time():

@@ -15,13 +15,16 @@ from reclora_cli.crm.base import Crm, build, representation_width
 from reclora_cli.crm.batch import CrmBatch, make_batch, make_pair_batch
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.crm.storage import load_weights, save_weights
+from reclora_cli.crm.texts import VectorTexts
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
 from reclora_cli.lora.gate import Gate, GateSettings
 from reclora_cli.recipe.tree import CrmRecipe
+from tests.text_vectors import random_vectors
 from tests.world import TinyWorld
 
 LENGTH = 8
+TEXT_WIDTH = 6
 REPRESENTATIONS = ("final", "pre_mlp")
 
 pytestmark = pytest.mark.parametrize("name", list(catalog.CRMS))
@@ -35,7 +38,8 @@ class Small:
         self.device = device
         self.store = world.store
         self.space = FeatureSpace(self.store)
-        self.shape = FeatureShape.of(self.space)
+        self.texts = random_vectors(self.store, world.recipe, TEXT_WIDTH)
+        self.shape = FeatureShape.of(self.space, TEXT_WIDTH)
         self.train = np.asarray(self.store.split("train"))
 
     def recipe(self, name: str, **values: object) -> CrmRecipe:
@@ -49,12 +53,12 @@ class Small:
         """Rows with their latest ``length`` behaviours, then ``padding`` empty slots."""
         positions = histories.recent(self.store, rows, length)
         wider = np.concatenate([positions, np.full((len(rows), padding), -1)], axis=1)
-        return make_batch(self.space, rows, wider).to(self.device)
+        return make_batch(self.space, rows, wider, self.texts).to(self.device)
 
     def pairs(self, users: np.ndarray, items: np.ndarray, length: int = LENGTH) -> CrmBatch:
         """Pairs without any behaviour."""
         nothing = np.full((len(users), length), -1)
-        return make_pair_batch(self.space, users, items, nothing).to(self.device)
+        return make_pair_batch(self.space, users, items, nothing, self.texts).to(self.device)
 
     def labels(self, rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.store.row_label(rows).astype(np.float32)).to(self.device)
@@ -114,6 +118,7 @@ def test_its_own_behaviours_are_the_catalogues(name: str, small: Small) -> None:
     retrieving = name in catalog.RETRIEVING_CRMS
 
     assert small.model(name).default_behaviours == ("retrieved" if retrieving else "recent")
+    assert small.model(name).reads_texts == (name in catalog.TEXT_CRMS)
 
 
 @pytest.mark.parametrize("padding", [1, 4, 60])
@@ -171,16 +176,33 @@ def test_target_user_and_every_part_of_the_history_matter(name: str, small: Smal
     model = small.model(name).eval()
     batch = small.batch(small.train[-20:])
     told = model(batch)
+    parts = _texts_moved if name in catalog.TEXT_CRMS else _ids_moved
+    changed = parts(small, batch)
+
+    unread = [part for part, other in changed.items() if torch.allclose(model(other), told)]
+    assert unread == []
+
+
+def _ids_moved(small: Small, batch: CrmBatch) -> dict[str, CrmBatch]:
     user, item = 0, len(small.space.user_field_names)
-    changed = {
+    return {
         "user": batch.with_fields(_moved(batch.fields_BF, (slice(None), user))),
         "target": batch.with_fields(_moved(batch.fields_BF, (slice(None), item))),
         "items": dataclasses.replace(batch, items_BL=_moved(batch.items_BL, batch.mask_BL)),
         "ratings": dataclasses.replace(batch, ratings_BL=_moved(batch.ratings_BL, batch.mask_BL)),
     }
 
-    unread = [part for part, other in changed.items() if torch.allclose(model(other), told)]
-    assert unread == []
+
+def _texts_moved(small: Small, batch: CrmBatch) -> dict[str, CrmBatch]:
+    told = batch.texts
+    assert isinstance(told, VectorTexts)
+    profile, history = told.user_BU.split(TEXT_WIDTH, dim=1)
+    changed = {
+        "profile": VectorTexts(torch.cat([profile.flip(0), history], dim=1), told.item_BE),
+        "history": VectorTexts(torch.cat([profile, history.flip(0)], dim=1), told.item_BE),
+        "target": VectorTexts(told.user_BU, told.item_BE.flip(0)),
+    }
+    return {part: dataclasses.replace(batch, texts=texts) for part, texts in changed.items()}
 
 
 def _moved(indices: torch.Tensor, at: object) -> torch.Tensor:
@@ -271,17 +293,20 @@ def test_no_rows_give_no_logits(name: str, small: Small) -> None:
     assert model.encode(small.batch(none)).shape == (0, model.representation_width)
 
 
-def test_unseen_users_and_items_are_all_read_alike(name: str, small: Small) -> None:
-    """Two newcomers with one profile are one and the same to the model."""
+def test_unseen_items_are_all_read_alike_unless_their_texts_are_read(
+    name: str, small: Small
+) -> None:
+    """Newcomers of one genre are one and the same to a model of ids, and not to one of texts."""
     store, space = small.store, small.space
     unseen = np.flatnonzero(~store.seen_items)
     assert len(unseen) >= 2, "the tiny world has items that come late"
-    genre = list(space.item_field_names).index("genre")
-    fields = space.items_fields(unseen)
-    assert (fields[:, 0] == space.unknown(len(space.user_field_names))).all()
-    alike = [i for i in unseen if space.items_fields(i)[genre] == fields[0, genre]]
-    model = small.model(name).eval()
+    first_item_field = len(space.user_field_names)
+    assert (space.items_fields(unseen)[:, 0] == space.unknown(first_item_field)).all()
+    batch = small.pairs(np.zeros(len(unseen), int), unseen)
+    alike = batch.fields_BF.clone()
+    genre = first_item_field + list(space.item_field_names).index("genre")
+    alike[:, genre] = alike[0, genre]
 
-    logits = model(small.pairs(np.zeros(len(alike), int), np.array(alike)))
+    logits = small.model(name).eval()(batch.with_fields(alike))
 
-    assert len(set(logits.tolist())) == 1
+    assert len(set(logits.tolist())) == (len(unseen) if name in catalog.TEXT_CRMS else 1)

@@ -62,16 +62,19 @@ def test_the_split_first_layer_equals_the_plain_one_and_so_do_its_gradients(
     rows, length, width = 32, 60, 32
     attention = TargetAttention(width, width, layers)
     q = torch.randn(rows, width, requires_grad=True)
-    k, context = (torch.randn(rows, length, width, requires_grad=True) for _ in range(2))
+    k = torch.randn(rows, length, width, requires_grad=True)
+    contexts = torch.randn(6, width, requires_grad=True)
+    which = torch.randint(0, len(contexts), (rows, length))
+    context, carried = contexts[which], torch.nn.functional.one_hot(which).float()
     mask = torch.arange(length)[None] < torch.randint(0, length + 1, (rows, 1))
     repeated = q[:, None].expand_as(k)
     whole = torch.cat([repeated, k, repeated - k, repeated * k, context], dim=2)
 
     plain = attention.rest(torch.relu(attention.first(whole))).squeeze(-1) * mask
-    split = attention(q, k, context, mask)
+    split = attention(q, k, contexts, carried, mask)
 
     torch.testing.assert_close(split, plain, rtol=1e-5, atol=1e-5)
-    learnt = [q, k, context, *attention.parameters()]
+    learnt = [q, k, contexts, *attention.parameters()]
     torch.testing.assert_close(
         torch.autograd.grad(split.square().mean(), learnt),
         torch.autograd.grad(plain.square().mean(), learnt),

@@ -211,6 +211,14 @@ def test_a_partial_file_of_other_texts_is_begun_anew(world):
     assert found.encoded == found.items
 
 
+def test_what_a_killed_process_left_is_swept_by_the_next(world):
+    folder = folder_of(world)
+    folder.mkdir(parents=True)
+    (folder / ".ranked.npy.abcd1234.part").write_bytes(b"half")
+    build_index.run(world.recipe, world.workspace)
+    assert not list(folder.glob(".*.part"))
+
+
 def test_a_dry_run_tells_items_tokens_and_time_and_writes_nothing(world):
     plan = build_index.run(world.recipe, world.workspace, dry_run=True)
     assert plan.dry_run

@@ -12,8 +12,9 @@ from reclora_cli import recipe as recipes
 from reclora_cli.crm.base import Crm, build
 from reclora_cli.crm.batch import CrmBatch
 from reclora_cli.crm.features import FeatureShape
+from reclora_cli.crm.texts import VectorTexts
 
-SHAPE = FeatureShape(size=40, fields=3, item_field=1)
+SHAPE = FeatureShape(size=40, fields=3, item_field=1, text=5)
 READ_TIME = {"caser", "gru4rec", "sasrec"}
 ROWS, LENGTH = 4, 6
 GRID = {
@@ -27,6 +28,7 @@ GRID = {
         for vertical in (2, 8)
         for horizontal in (4, 16)
     ],
+    "ctr-bert": [{"dnn_layers": [256] * layers} for layers in (1, 3)],
     "dcnv2": [{"dcnv2.cross_layers": layers, "dnn_layers": [128] * layers} for layers in (3, 12)],
     "deepfm": [{"dnn_layers": [256] * layers} for layers in (3, 12)],
     "din": [{"attention_layers": [64] * layers} for layers in (1, 3)],
@@ -52,15 +54,17 @@ def made(name: str, **settings: object) -> Crm:
     return build(SHAPE, recipe)
 
 
-def batch() -> CrmBatch:
+def batch(dtype: torch.dtype = torch.float32) -> CrmBatch:
     stream = torch.Generator().manual_seed(1)
     ids = torch.randint(1, SHAPE.size, (3, ROWS, LENGTH), generator=stream)
-    return CrmBatch(ids[0][:, :3], ids[1], ids[2], torch.ones(ROWS, LENGTH, dtype=torch.bool))
+    user, item = (torch.randn(ROWS, n * SHAPE.text, generator=stream, dtype=dtype) for n in (2, 1))
+    present = torch.ones(ROWS, LENGTH, dtype=torch.bool)
+    return CrmBatch(ids[0][:, :3], ids[1], ids[2], present, VectorTexts(user, item))
 
 
 @pytest.mark.parametrize("name", list(catalog.CRMS))
 def test_sequential_models_read_the_order_of_behaviours_and_the_others_do_not(name: str) -> None:
-    model, told = made(name).double().eval(), batch()
+    model, told = made(name).double().eval(), batch(torch.float64)
     turned = dataclasses.replace(
         told, items_BL=told.items_BL.flip(1), ratings_BL=told.ratings_BL.flip(1)
     )

@@ -78,6 +78,18 @@ def test_two_wrongs_that_balance_are_not_read_as_right(ml_1m_files: Path) -> Non
     assert caught.value.where == f"{file}:3"
 
 
+def test_an_interruption_that_pandas_swallows_is_one_still(
+    ml_1m_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swallowed(*_: object, **__: object) -> None:
+        message = "Error tokenizing data. C error: Calling read(nbytes) on source failed."
+        raise pd.errors.ParserError(message)
+
+    monkeypatch.setattr(pd, "read_csv", swallowed)
+    with pytest.raises(KeyboardInterrupt):
+        list(ml_1m.read(ml_1m_files).interactions())
+
+
 @pytest.mark.parametrize("name", ["ratings.dat", "users.dat", "movies.dat"])
 def test_missing_file_is_named(ml_1m_files: Path, name: str) -> None:
     (ml_1m_files / name).unlink()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reclora_cli import recipe as recipes
 from reclora_cli.data.guessing.sample import guess_dialect, take_sample
-from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.data.reading.csv_dialect import csv_lines
+from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.recipe.tables import FieldColumn, TablesRecipe
 from reclora_cli.stages import init_recipe, prepare
 from reclora_cli.workspace import Workspace
@@ -152,6 +156,58 @@ def test_the_encoding_is_that_of_the_whole_file(tmp_path: Path):
     for encoding in ("cp1252", "utf-16", "utf-8"):
         file.write_text("a,b\n" + "1,x\n" * 3_000_000 + "2,é€\n", encoding=encoding)
         assert guess_dialect(file).encoding == encoding
+
+
+def test_what_names_a_user_is_no_title_of_an_item(tmp_path: Path):
+    rows = _rows("u{user},i{item},Ann {user},5")
+    _, tables, _ = _guessed(_write(tmp_path, "reviewerID,asin,reviewerName,overall", *rows))
+    assert tables.items is None
+
+
+def test_parquet_categories_are_columns_too(tmp_path: Path):
+    table = pa.table(
+        {
+            "user_id": pa.array([f"u{at % 5}" for at in range(40)]).dictionary_encode(),
+            "item_id": pa.array([f"i{at % 7}" for at in range(40)]).dictionary_encode(),
+            "rating": [float(at % 5 + 1) for at in range(40)],
+        }
+    )
+    pq.write_table(table, tmp_path / "log.parquet")
+    _, tables, _ = _guessed(tmp_path / "log.parquet")
+    assert (tables.interactions.user, tables.interactions.item) == ("user_id", "item_id")
+
+
+def test_line_separators_of_unicode_end_no_line(tmp_path: Path):
+    rows = _rows("u{user},i{item},5,one\u2028two;\x85three")
+    dialect = guess_dialect(_write(tmp_path, "user,item,rating,note", *rows))
+    assert dialect.delimiter == ","
+    text = "user,item,rating\u2028,note\n1,2,3,4\n"
+    assert next(dialect.records(csv_lines(text))) == ["user", "item", "rating\u2028", "note"]
+
+
+def test_one_column_is_told(tmp_path: Path):
+    _, _, check = _guessed(_write(tmp_path, "1::1193::5", *_rows("{user}::{item}::4")))
+    assert any("set delimiter" in said for said in check)
+
+
+def test_the_next_command_can_be_pasted(tmp_path: Path):
+    target = tmp_path / "my recipe.yaml"
+    file = _write(tmp_path, "user,item,rating", *_rows("u{user},i{item},5"))
+    command = init_recipe.run(file, target).next_command
+    assert shlex.split(command) == ["reclora", "prepare", "--recipe", str(target)]
+
+
+def test_a_folder_is_told_from_a_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(MissingInputError, match="a folder"):
+        init_recipe.run(tmp_path, tmp_path / "mine.yaml")
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path):
+    file = _write(tmp_path, "user,item,rating", *_rows("u{user},i{item},5"))
+    target = file / "mine.yaml"
+    with pytest.raises(RecloraError, match="cannot be written") as raised:
+        init_recipe.run(file, target)
+    assert raised.value.where == str(target)
 
 
 def test_a_recipe_that_is_there_is_not_written_over(tmp_path: Path):

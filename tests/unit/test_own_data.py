@@ -263,6 +263,18 @@ def test_its_recipe_is_kept_whole_with_absolute_paths(ratings: Path, tmp_path: P
     assert prepare.run(found, workspace).up_to_date
 
 
+def test_its_kept_recipe_is_read_by_a_version_that_knows_more_keys(ratings: Path, tmp_path: Path):
+    workspace = Workspace(tmp_path / "ws")
+    prepare.run(own_recipe(ratings.parent), workspace, given=ratings)
+    kept = kept_recipe(workspace, "mine")
+    assert kept
+    whole = recipes.load(kept)
+    text = kept.read_text()
+    assert "  stop_on: all\n" in text
+    kept.write_text(text.replace("  stop_on: all\n", ""))
+    assert recipes.load(kept) == whole
+
+
 def test_a_failed_preparation_keeps_nothing(ratings: Path, tmp_path: Path):
     workspace = Workspace(tmp_path / "ws")
     with pytest.raises(RecloraError):
@@ -289,6 +301,14 @@ def test_without_its_file_it_cannot_be_prepared(ratings: Path, tmp_path: Path):
     with pytest.raises(MissingInputError) as caught:
         prepare.run(own_recipe(ratings.parent), Workspace(tmp_path / "ws"))
     assert "--from" in str(caught.value.hint)
+
+
+def test_a_file_that_went_away_is_asked_for_by_name(ratings: Path, tmp_path: Path):
+    with pytest.raises(MissingInputError, match="is not there") as caught:
+        prepare.run(
+            own_recipe(ratings.parent), Workspace(tmp_path / "ws"), given=tmp_path / "gone.csv"
+        )
+    assert "--from FILE" in str(caught.value.hint)
 
 
 def test_an_undescribed_item_is_an_error_or_left_out_as_the_recipe_says(

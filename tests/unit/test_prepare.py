@@ -260,6 +260,17 @@ def test_second_writer_is_turned_away(tiny_copy: TinyWorld) -> None:
         )
 
 
+def test_what_a_killed_process_left_is_swept_by_the_next(tiny_copy: TinyWorld) -> None:
+    folder = tiny_copy.workspace.store("ml-1m").path.parent
+    for name in (".store.abcd1234.part", ".store.abcd1234.old"):
+        (folder / name).mkdir()
+        (folder / name / "user.npy").write_bytes(b"half")
+    before = {path.name for path in folder.iterdir()}
+    prepare.run(tiny_copy.recipe, tiny_copy.workspace, given=tiny_copy.raw, force=True)
+    after = {path.name for path in folder.iterdir()}
+    assert before - after == {".store.abcd1234.part", ".store.abcd1234.old"}
+
+
 def test_store_whose_writing_was_cut_off_is_written_again(tiny_copy: TinyWorld) -> None:
     tiny_copy.workspace.store("ml-1m").unfinish()
     result = prepare.run(tiny_copy.recipe, tiny_copy.workspace, given=tiny_copy.raw)

@@ -163,6 +163,13 @@ def test_a_value_of_another_type_is_named_by_its_line_in_the_file(file: Path):
     assert error.what == "a: expected a whole number, found 'two'"
 
 
+def test_line_separators_of_unicode_within_quotes_are_no_lines(file: Path):
+    file.write_bytes('name,n\n"a\u2028b\x85c\x0bd",1\ne,x\n'.encode())
+    with pytest.raises(RecloraError, match="found 'x'") as caught:
+        list(csv_tables(file, {"name": pa.string(), "n": pa.int64()}))
+    assert caught.value.where == f"{file}:3"
+
+
 def test_lines_are_counted_across_blocks(file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(csv_table, "BLOCK_BYTES", 64)
     error = _refused(file, b"a,b\n" + b"1,x\n" * 500 + b"two,y\n" + b"1,x\n" * 500)

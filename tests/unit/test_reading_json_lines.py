@@ -15,7 +15,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reclora_cli.data.reading.json_lines import read_json_lines, read_objects
-from reclora_cli.data.reading.json_texts import fields_found, read_json_texts
 from reclora_cli.errors import RecloraError
 
 SCHEMA = pa.schema(
@@ -239,9 +238,7 @@ def test_any_bytes_give_rows_or_an_error_that_names_the_file(
     file.write_bytes(gzip.compress(content) if packed else content)
     for read in (
         lambda: _rows(file, 16),
-        lambda: list(read_json_texts(file, ["user", "stars"], block_bytes=16)),
         lambda: list(read_objects(file, block_bytes=16)),
-        lambda: list(fields_found(file)),
     ):
         problem = _problem_of(read)
         assert problem is None or str(file) in problem

@@ -234,6 +234,17 @@ def test_what_is_no_time_is_named(form: str):
         TimeFormat(form).seconds(pa.array(["yesterday"]), "t", _where)
 
 
+@pytest.mark.parametrize(("form", "said"), [("%Y-%m-%d", "2021-02-29"), ("%d/%m/%Y", "31/04/2020")])
+def test_a_day_that_no_calendar_has_is_named(form: str, said: str):
+    with pytest.raises(RecloraError, match=f"found '{said}'"):
+        TimeFormat(form).seconds(pa.array([said]), "t", _where)
+
+
+def test_days_written_without_zeros_are_read():
+    found = TimeFormat("%d/%m/%Y").seconds(pa.array(["3/11/2011", "03/11/2011"]), "t", _where)
+    assert found.tolist() == [1320278400, 1320278400]
+
+
 @_SETTINGS
 @given(
     said=st.lists(st.text(max_size=25), max_size=5),

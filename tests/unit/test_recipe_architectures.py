@@ -8,7 +8,7 @@ from reclora_cli import catalog, recipe
 from reclora_cli.errors import UsageError
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.section import Section
-from reclora_cli.recipe.tree import CrmRecipe
+from reclora_cli.recipe.tree import CrmRecipe, section_name
 from reclora_cli.stages import locate
 
 
@@ -22,15 +22,15 @@ def sections() -> set[str]:
 
 
 def test_every_section_is_named_as_a_model_of_the_catalogue() -> None:
-    assert sections() == {"autoint", "caser", "dcnv2", "gru4rec", "sasrec"}
-    assert sections() <= set(catalog.CRMS)
+    assert sections() == {"autoint", "caser", "ctr_bert", "dcnv2", "gru4rec", "sasrec"}
+    assert sections() <= {section_name(model) for model in catalog.CRMS}
 
 
 @pytest.mark.parametrize("name", list(catalog.CRMS))
 def test_what_decides_a_model_is_its_own_section_and_what_all_read(name: str) -> None:
     deciding = told(f"crm.model={name}").crm.deciding()
 
-    assert set(deciding) == set(CrmRecipe.model_fields) - (sections() - {name})
+    assert set(deciding) == set(CrmRecipe.model_fields) - (sections() - {section_name(name)})
 
 
 @pytest.mark.parametrize("name", list(catalog.CRMS))
@@ -51,6 +51,11 @@ def test_a_setting_of_another_model_trains_nothing_anew() -> None:
     assert fingerprint(gru) == fingerprint(gru, "crm.sasrec.layers=2")
     assert fingerprint(gru) != fingerprint(gru, "crm.gru4rec.layers=2")
     assert fingerprint(gru) != fingerprint(gru, "crm.dropout=0.0")
+    assert fingerprint(gru) == fingerprint(gru, "crm.ctr_bert.tuned=all")
+    bert = "crm.model=ctr-bert"
+    assert fingerprint(bert) != fingerprint(bert, "crm.ctr_bert.tuned=all")
+    assert fingerprint(bert) != fingerprint(bert, "prompt.template=plain")
+    assert fingerprint(gru) == fingerprint(gru, "prompt.template=plain")
 
 
 @pytest.mark.parametrize("model", ["autoint", "sasrec"])

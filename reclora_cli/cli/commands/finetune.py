@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reclora_cli.cli.options import (
+    LogOptions,
     OutputOptions,
     PlaceOptions,
     RecipeOptions,
@@ -49,6 +50,7 @@ def command(
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the shots.")
     ] = None,
+    logging: LogOptions,
     writing: WritingOptions,
     recipe_options: RecipeOptions,
     place: PlaceOptions,
@@ -76,6 +78,7 @@ def command(
             device=running.device.value,
             force=writing.force,
             dry_run=writing.dry_run,
+            tensorboard=logging.tensorboard,
         )
         opened.console.result(result, view.render(result))
         if not writing.dry_run:

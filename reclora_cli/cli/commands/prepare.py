@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -111,7 +112,7 @@ def _init(
         raise UsageError(
             "which file is the recipe to be guessed from?",
             where="--from",
-            hint=f"For example: reclora prepare --init {target} --from ratings.csv",
+            hint=f"Example: reclora prepare --init {shlex.quote(str(target))} --from ratings.csv",
         )
     result = init_recipe.run(source, target, dataset=dataset, force=force)
     opened.console.result(result, view.render(result))

@@ -45,9 +45,10 @@ def _notes(result: PrepareResult) -> RenderableType:
     lines = [Text(f"{count(n)} interactions left out: {why}") for why, n in result.left_out.items()]
     if not result.timed:
         lines.append(Text("The data has no time: its order is the file's, and so is the split."))
-    rates = [f"{value}: {share:.1%}" for value, share in result.base_rate_from.items()]
-    # The lowest rating includes every row.
-    lines.append(Text(f"Rows rated so or higher: {', '.join(rates[1:])}"))
+    rates = [f"{value}:{share:.1%}" for value, share in result.base_rate_from.items()]
+    if len(rates) > 2:  # of two, likes and dislikes, the table tells
+        # The lowest rating includes every row.
+        lines.append(Text(f"Rows rated so or higher: {', '.join(rates[1:])}"))
     return Group(*lines)
 
 

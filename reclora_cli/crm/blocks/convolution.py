@@ -11,6 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reclora_cli.crm.blocks.parts import by_parts
+
+_ROWS_IN_CACHE = 128
+
 
 class HorizontalFilters(nn.Module):
     """Filters as wide as a behaviour and ``h`` of them high: patterns of h successive behaviours.
@@ -30,6 +34,9 @@ class HorizontalFilters(nn.Module):
 
     def forward(self, image_BHV: Tensor) -> Tensor:
         """(B, heights times filters)."""
+        return by_parts(self._largest, image_BHV, rows=_ROWS_IN_CACHE)
+
+    def _largest(self, image_BHV: Tensor) -> Tensor:
         image_BVH = image_BHV.transpose(1, 2)
         # The largest before ReLU: the same, and ReLU touches one value instead of H.
         return F.relu(torch.cat([layer(image_BVH).amax(2) for layer in self.by_height], dim=1))

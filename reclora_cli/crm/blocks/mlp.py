@@ -10,6 +10,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from reclora_cli.crm.blocks.dropout import Dropout
+
 
 class Mlp(nn.Module):
     """Hidden layers only; the output layer is the model's.
@@ -26,7 +28,7 @@ class Mlp(nn.Module):
         self.width = widths[-1]
         self.layers = nn.Sequential(
             *(
-                nn.Sequential(nn.Linear(into, out), nn.ReLU(), nn.Dropout(dropout))
+                nn.Sequential(nn.Linear(into, out), nn.ReLU(), Dropout(dropout))
                 for into, out in pairwise(widths)
             )
         )

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reclora_cli.crm.blocks.dropout import dropout
+
 
 class SelfAttention(nn.Module):
     """The heads' weighted sums of values, side by side.
@@ -42,12 +44,22 @@ class SelfAttention(nn.Module):
             read_BNC: what keys and values are made of.
             mask: bool, broadcast to (B, A, Q, N); true where a query may read, at least once.
         """
+        if self.heads == 1:
+            return self._of_one_head(reading_BQC, read_BNC, mask)
         query_BAQE = self._by_head(self.query(reading_BQC)) * self.scale
         score_BAQN = query_BAQE @ self._by_head(self.key(read_BNC)).transpose(2, 3)
-        if mask is not None:
-            score_BAQN = score_BAQN.masked_fill(~mask, float("-inf"))
-        found_BAQE = self._weights(score_BAQN) @ self._by_head(self.value(read_BNC))
+        found_BAQE = self._weights(score_BAQN, mask) @ self._by_head(self.value(read_BNC))
         return found_BAQE.transpose(1, 2).flatten(2)
+
+    def _of_one_head(self, reading_BQC: Tensor, read_BNC: Tensor, mask: Tensor | None) -> Tensor:
+        """``forward`` with one projection for query and key: (W_q x) . (W_k y) = (W_k^T W_q x) . y.
+
+        W_k^T W_q is no wider than a slot, and is made once a batch.
+        """
+        both_CC = self.key.weight.T @ self.query.weight * self.scale
+        score_BQN = F.linear(reading_BQC, both_CC) @ read_BNC.transpose(1, 2)
+        weight_BQN = self._weights(score_BQN[:, None], mask)[:, 0]
+        return self.value(weight_BQN @ read_BNC)
 
     def of_one(self, reading_BC: Tensor, read_BNC: Tensor, mask_BN: Tensor) -> Tensor:
         """``forward`` of a single query a row, (B, W), without a key or a value of any slot.
@@ -58,13 +70,15 @@ class SelfAttention(nn.Module):
         query_BAE = self._by_head(self.query(reading_BC)[:, None])[:, :, 0] * self.scale
         asked_BAC = torch.einsum("bae,aec->bac", query_BAE, self._weight_by_head(self.key))
         score_BAN = asked_BAC @ read_BNC.transpose(1, 2)
-        weight_BAN = self._weights(score_BAN.masked_fill(~mask_BN[:, None], float("-inf")))
+        weight_BAN = self._weights(score_BAN, mask_BN[:, None])
         sum_BAC = weight_BAN @ read_BNC
         found_BAE = torch.einsum("bac,aec->bae", sum_BAC, self._weight_by_head(self.value))
         return found_BAE.flatten(1)
 
-    def _weights(self, score: Tensor) -> Tensor:
-        return F.dropout(torch.softmax(score, dim=-1), self.dropout, self.training)
+    def _weights(self, score: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is not None:
+            score = score.masked_fill(~mask, float("-inf"))
+        return dropout(torch.softmax(score, dim=-1), self.dropout, self.training)
 
     def _weight_by_head(self, layer: nn.Linear) -> Tensor:
         return layer.weight.view(self.heads, -1, layer.in_features)

@@ -30,6 +30,12 @@ def take_given(source: Source, given: Path, progress: Progress) -> Path:
         RecloraError: an archive is cut off, damaged or protected.
         CheckError: an archive is not one to unpack.
     """
+    if not given.exists() and not source.addresses:
+        raise MissingInputError(
+            "the file of the interactions is not there",
+            where=str(given),
+            hint=f"Name where it lies: reclora prepare {source.name} --from FILE",
+        )
     if not given.exists():
         raise MissingInputError("no such folder or zip", where=str(given), hint="Check --from.")
     if not source.addresses:

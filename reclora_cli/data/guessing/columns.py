@@ -12,44 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reclora_cli.data.guessing.sample import Sample
-from reclora_cli.data.reading.values import TimeFormat, missing, require_times
+from reclora_cli.data.reading.values import TimeFormat, missing
 from reclora_cli.errors import RecloraError
 from reclora_cli.recipe.tables import RatingRecipe, TimeRecipe
 
-_USERS: tuple[str, ...] = (
-    "user",
-    "reviewer",
-    "customer",
-    "member",
-    "visitor",
-    "account",
-    "profile",
-    "person",
+USERS = ("user", "reviewer", "customer", "member", "visitor", "account", "profile", "person")
+ITEMS = (
+    *("item", "movie", "film", "book", "isbn", "asin", "product", "game", "app", "song", "track"),
+    *("artist", "article", "news", "video", "recipe", "restaurant", "business", "beer", "anime"),
 )
-_ITEMS: tuple[str, ...] = (
-    "item",
-    "movie",
-    "film",
-    "book",
-    "isbn",
-    "asin",
-    "product",
-    "game",
-    "app",
-    "song",
-    "track",
-)
-_ITEMS += (
-    "artist",
-    "article",
-    "news",
-    "video",
-    "recipe",
-    "restaurant",
-    "business",
-    "beer",
-    "anime",
-)
+"""Words of the columns of users and items, the usual ones first."""
+
 _RATINGS = ("rating", "overall", "stars", "score", "recommend", "liked", "like", "label", "vote")
 _TIMES = ("timestamp", "unix", "time", "date", "posted", "created", "added", "when", "ts", "day")
 
@@ -100,8 +73,8 @@ def guess_roles(sample: Sample) -> Roles:
     names = list(sample.columns)
     if sample.file.dialect.header is not None:
         return _by_content(sample)
-    user = _named(names, _USERS)
-    item = _named([name for name in names if name != user], _ITEMS)
+    user = _named(names, USERS)
+    item = _named([name for name in names if name != user], ITEMS)
     others = [name for name in names if name not in {user, item}]
     time = _time(sample, [name for name in others if set(words_of(name)) & set(_TIMES)])
     rating_column = _named(
@@ -191,7 +164,6 @@ def _format_of(values: pa.Array) -> str | None:
     for form in _FORMATS:
         try:
             times = TimeFormat(form).seconds(values, "", str)
-            require_times(times, "", str)
         except RecloraError:
             continue
         # Numbers of these sizes are times after 1980, not years or counts.

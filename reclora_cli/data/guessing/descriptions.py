@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reclora_cli.data.guessing.columns import found_nulls, words_of
+from reclora_cli.data.guessing.columns import ITEMS, USERS, found_nulls, words_of
 from reclora_cli.data.guessing.sample import Sample, take_sample
 from reclora_cli.data.reading.table import read_rows
 from reclora_cli.data.reading.values import as_text
@@ -84,9 +84,15 @@ def guess_descriptions(
     best = max(good, key=lambda each: (len(each.fields), each.share), default=None)
     if best is not None and best.fields:
         return best
-    inside = _fields(sample, known, taken)
+    inside = _fields(sample, known, taken | _of_the_other(sample, known))
     nulls = found_nulls(sample, _columns(inside))
     return Described(sample, None, 1.0, inside, nulls) if inside else None
+
+
+def _of_the_other(sample: Sample, known: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Columns that say whom they describe: a reviewerName is no title."""
+    others = USERS if known is ITEM_FIELDS else ITEMS
+    return {name for name in sample.columns if set(words_of(name)) & set(others)}
 
 
 def _beside(path: Path) -> list[Path]:

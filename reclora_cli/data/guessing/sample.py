@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from reclora_cli.data.reading.blocks import read_blocks
-from reclora_cli.data.reading.csv_dialect import Dialect
+from reclora_cli.data.reading.csv_dialect import Dialect, csv_lines
 from reclora_cli.data.reading.csv_table import csv_columns
 from reclora_cli.data.reading.parquet_table import parquet_schema
 from reclora_cli.data.reading.table import TableFile, kind_of, read_rows, sample_objects
@@ -86,7 +86,7 @@ def guess_dialect(path: Path) -> Dialect:
     text = text[: text.rfind("\n") + 1] or text
     delimiter = max(_LIKELY, key=lambda each: _evenness(text, each, escape))
     dialect = Dialect(delimiter, encoding, escape=escape)
-    first = next(dialect.records(text.splitlines(keepends=True)), [])
+    first = next(dialect.records(csv_lines(text)), [])
     if any(_is_number(value) for value in first):
         names = tuple(f"column_{at}" for at in range(1, len(first) + 1))
         return replace(dialect, header=names)
@@ -119,9 +119,8 @@ def _decodes(decoder: codecs.IncrementalDecoder, data: bytes) -> bool:
 def _evenness(text: str, delimiter: str, escape: str | None) -> tuple[int, int]:
     """How many of the first records have as many values as the first, and how many those are."""
     dialect = Dialect(delimiter, escape=escape)
-    lines = text.splitlines(keepends=True)
     try:
-        records = list(itertools.islice(dialect.records(lines), _RECORDS))
+        records = list(itertools.islice(dialect.records(csv_lines(text)), _RECORDS))
     except csv.Error:
         return (0, 0)
     width = len(records[0]) if records else 0
@@ -165,6 +164,8 @@ def _lists_of_text(path: Path, name: str) -> bool:
 
 def _is_plain(kind: pa.DataType) -> bool:
     tests = (*_TEXTUAL, pa.types.is_integer, pa.types.is_floating, pa.types.is_temporal)
+    if pa.types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
     if pa.types.is_list(kind):
         return pa.types.is_string(kind.value_type)
     return any(test(kind) for test in tests)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -29,7 +30,7 @@ class _Ahead(Generic[T]):
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
 
-    def items(self) -> Iterator[T]:
+    def items(self) -> Generator[T, None, None]:
         self._thread.start()
         try:
             while not isinstance(item := self._queue.get(), _End):
@@ -52,17 +53,18 @@ class _Ahead(Generic[T]):
             self._source.close()
 
     def _stop(self) -> None:
-        """End the thread: it may be waiting to put one item, and after that looks up."""
+        """Let the thread end: it puts at most one item more, for which room is made here.
+
+        It is not waited for: this runs when a reader is collected too, where an interrupt that
+        came meanwhile would be lost.
+        """
         self._stopped.set()
-        while self._thread.is_alive():
-            try:
-                self._queue.get(timeout=0.01)
-            except queue.Empty:
-                continue
-        self._thread.join()
+        with suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
 
 
-def read_ahead(source: Generator[T, None, None], depth: int) -> Iterator[T]:
+def read_ahead(source: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
     """The items of ``source``, taken from it in a thread; its errors are raised here.
 
     The thread starts with the first item asked for, and ends with the iterator: when it is used

@@ -71,6 +71,10 @@ def read_blocks(
         CheckError: the file expands more than ``BOMB_RATIO``-fold.
     """
     assert 0 < block_bytes <= longest_line
+    if path.is_dir():
+        raise MissingInputError(
+            "a folder, and a file is wanted", where=str(path), hint="Name the file in it."
+        )
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), hint="Check the path.")
     return read_ahead(_whole_lines(path, block_bytes, longest_line), _BLOCKS_AHEAD)

@@ -66,6 +66,11 @@ class Header:
     lines: int
 
 
+def csv_lines(text: str) -> Iterator[str]:
+    """The lines of ``text``, breaks kept; ``str.splitlines`` cuts at U+2028 and others, too."""
+    return iter(io.StringIO(text, newline=""))
+
+
 def read_header(stream: Utf8Stream, dialect: Dialect, path: Path) -> Header:
     """Take the header from the top of ``stream``; what follows it is read next.
 

@@ -18,6 +18,7 @@ from reclora_cli.data.reading.blocks import BLOCK_BYTES, LONGEST_LINE
 from reclora_cli.data.reading.csv_dialect import (
     Dialect,
     Header,
+    csv_lines,
     not_utf8,
     places_of,
     read_header,
@@ -253,7 +254,7 @@ def line_of(path: Path, row: int, dialect: Dialect) -> int:
 
 def _lines(stream: Utf8Stream) -> Iterator[str]:
     while block := stream.read_block():
-        yield from block.decode("utf-8", "replace").splitlines(keepends=True)
+        yield from csv_lines(block.decode("utf-8", "replace"))
 
 
 def _first_misfit(column: pa.Array, kind: pa.DataType) -> int | None:

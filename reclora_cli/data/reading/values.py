@@ -163,7 +163,7 @@ class TimeFormat:
         return found
 
     def _fast(self, text: pa.Array) -> pa.Array | None:
-        """By Arrow, when it reads all of them."""
+        """By Arrow, when it reads all of them, and they are written as it would write them."""
         try:
             if self.name == ISO:
                 times = text.cast(pa.timestamp("us"))
@@ -171,6 +171,9 @@ class TimeFormat:
                 return None
             else:
                 times = pc.strptime(text, format=self.name, unit="s")
+                # It takes the 31st of February for the 2nd of March: what it read must say so.
+                if not pc.all(pc.equal(pc.strftime(times, format=self.name), text)).as_py():
+                    return None
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return None
         return (

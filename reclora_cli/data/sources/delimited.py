@@ -18,6 +18,8 @@ import pandas as pd
 from reclora_cli.errors import MissingInputError, RecloraError
 
 _UNIT = "\x1f"  # one character that no source contains: the C engine takes no longer separator
+_INTERRUPTED = "Calling read(nbytes) on source failed"
+"""What pandas makes of a Ctrl-C while it reads; text that is in memory fails in no other way."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,10 @@ def _read_fast(text: str, columns: Sequence[Column]) -> pd.DataFrame | None:
             skip_blank_lines=False,
             engine="c",
         )
+    except pd.errors.ParserError as error:
+        if _INTERRUPTED in str(error):
+            raise KeyboardInterrupt from None
+        return None
     except (ValueError, OverflowError):
         return None
     return table if len(table) == lines and _all_fit(table, columns) else None

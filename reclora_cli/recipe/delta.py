@@ -1,0 +1,51 @@
+"""Recipes as what they say differently: laid over another, and written as a short YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import yaml
+
+from reclora_cli.recipe.load import from_tree, load, merged
+from reclora_cli.recipe.tree import Recipe
+
+
+def changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """``recipe`` with ``{"section.key": value}`` laid over it.
+
+    Raises:
+        UsageError: keys or values that do not fit.
+    """
+    return from_tree(merged(recipe.model_dump(mode="json"), values))
+
+
+def value_at(recipe: Recipe, key: str) -> Any:
+    """The plain value of ``section.key``."""
+    return reduce(lambda tree, part: tree[part], key.split("."), recipe.model_dump(mode="json"))
+
+
+def delta_yaml(recipe: Recipe, extends: str, comment: str) -> str:
+    """``recipe`` as a file that extends a shipped one and says what differs.
+
+    Args:
+        extends: name of a shipped recipe.
+        comment: lines that head the file.
+    """
+    below = load(extends).model_dump(mode="json")
+    head = "".join(f"# {line}\n" for line in comment.splitlines())
+    tree = {"extends": extends, **_difference(below, recipe.model_dump(mode="json"))}
+    return head + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)
+
+
+def _difference(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in above.items():
+        old = below.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            if inner := _difference(old, value):
+                found[key] = inner
+        elif key not in below or old != value:
+            found[key] = value
+    return found

@@ -1,0 +1,215 @@
+"""Training in several processes: two of them, over gloo, do what one does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reclora_cli import recipe as recipes
+from reclora_cli.processes import ALONE, Processes
+from reclora_cli.stages import locate, pretrain_crm
+from reclora_cli.training import Log, ParameterGroup, Work, fit
+from reclora_cli.training.step import make_optimizer, take_step
+from tests.cli.conftest import clean_environment
+from tests.world import TinyWorld
+
+TOLERANCE = 1e-6
+"""Weights may differ so much: float32 sums in another order. Most tried differ by 1.5e-7."""
+
+_DEADLINE_S = 120
+
+_TRAINING = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from reclora_cli import processes
+from reclora_cli.training import Checkpoints, Log, fit
+from tests.unit.test_processes import regression
+
+folder, killed_at = Path(sys.argv[1]), int(sys.argv[2])
+together = processes.meet(torch.device("cpu"))
+model, work = regression(together)
+
+def after_step(step, memory):
+    if step == killed_at and together.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return False
+
+fit(work, checkpoints=Checkpoints(folder / "checkpoints", 5, "x"),
+    log=Log(folder / f"log-{together.rank}.jsonl"), after_step=after_step)
+torch.save(model.state_dict(), folder / f"weights-{together.rank}.pt")
+"""
+
+
+def regression(together: Processes = ALONE) -> tuple[torch.nn.Module, Work[torch.Tensor]]:
+    """20 steps of 7 rows each, so that shares are uneven; every fourth step has a single row."""
+    rows = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.Dropout(0.5 if together.count == 3 else 0.0),
+            torch.nn.Linear(8, 1),
+        )  # fmt: skip
+
+    def micro_batches(step: int) -> list[tuple[torch.Tensor, float]]:
+        chosen = rows[step : step + (1 if step % 4 == 3 else 7)]
+        own = chosen[together.share(len(chosen))]
+        return [(own, len(own) / len(chosen))] if len(own) else []
+
+    return model, Work(
+        groups=[ParameterGroup(list(model.parameters()), 1e-2, weight_decay=0.1)],
+        tensors=dict(model.state_dict()),
+        steps=20,
+        micro_batches=micro_batches,
+        loss=lambda batch: (model(batch) - 1).square().mean(),
+        rows_per_step=7,
+        seed=0,
+        clip_norm=0.5,
+        together=together,
+    )
+
+
+def start_two(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Two processes of this Python, as a user's torchrun starts them; all have ended after it."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    return subprocess.run(
+        [sys.executable, *launcher, *map(str, arguments)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=_DEADLINE_S,
+        check=False,
+    )
+
+
+def train_two(folder: Path, killed_at: int = 0) -> subprocess.CompletedProcess[str]:
+    program = folder / "program.py"
+    program.write_text(_TRAINING, encoding="utf-8")
+    return start_two(program, folder, str(killed_at))
+
+
+def weights(file: Path) -> torch.Tensor:
+    return torch.cat([part.flatten() for part in torch.load(file, weights_only=True).values()])
+
+
+def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training in two processes leaves."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    done = train_two(folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_two_processes_reach_the_weights_of_one(unbroken: Path) -> None:
+    model, work = regression()
+    fit(work)
+
+    found = torch.load(unbroken / "weights-0.pt", weights_only=True)
+    assert largest_difference(found, model.state_dict()) < TOLERANCE
+
+
+def test_both_processes_hold_the_same_bits(unbroken: Path) -> None:
+    assert torch.equal(weights(unbroken / "weights-0.pt"), weights(unbroken / "weights-1.pt"))
+
+
+def test_the_main_process_alone_writes_the_log_and_it_tells_the_whole_batch(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    _, work = regression()
+    fit(work, log=Log(tmp_path / "log.jsonl"))
+
+    expected = losses(Log(tmp_path / "log.jsonl").read())
+    assert losses(Log(unbroken / "log-0.jsonl").read()) == pytest.approx(expected, rel=1e-5)
+    assert not (unbroken / "log-1.jsonl").exists()
+
+
+def test_one_process_killed_ends_both_and_the_repetition_goes_on_bit_for_bit(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    killed = train_two(tmp_path, killed_at=13)
+
+    assert killed.returncode != 0
+    assert not list(tmp_path.glob("weights-*"))
+    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())][-1] == (
+        "step-00000010"
+    )
+    assert train_two(tmp_path).returncode == 0
+    assert torch.equal(weights(tmp_path / "weights-0.pt"), weights(unbroken / "weights-0.pt"))
+
+
+def test_two_processes_train_the_crm_that_one_trains(tiny_copy: TinyWorld) -> None:
+    tree = tiny_copy.recipe.model_dump(mode="json")
+    tree["crm"] |= {"model": "din", "dropout": 0.0, "user_dropout": 0.0, "item_dropout": 0.0}
+    recipe = recipes.from_tree({**tree, "crm": {**tree["crm"], "epochs": 3}})
+    file = tiny_copy.workspace.root / "recipe.yaml"
+    file.write_text(recipes.to_yaml(recipe), encoding="utf-8")
+    folder = locate.crm(recipe, tiny_copy.workspace).path
+
+    command = ["pretrain-crm", "--recipe", file, "-w", tiny_copy.workspace.root, "--json"]
+    done = start_two("-m", "reclora_cli", *command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"best_step"') == 1
+    assert done.stderr.count("validation AUC") == 6
+    found = load_file(folder / "model.safetensors")
+    log_file = folder / "log.jsonl"
+    log = Log(log_file).read()
+
+    alone = pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu", force=True)
+    assert alone.steps == 24
+    assert largest_difference(found, load_file(folder / "model.safetensors")) < TOLERANCE
+    log_alone = Log(log_file).read()
+    assert passes(log) == [pytest.approx(one, rel=1e-5) for one in passes(log_alone)]
+    assert losses(log) == pytest.approx(losses(log_alone), rel=1e-5)
+
+
+def passes(lines: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Figures of all validation rows, of each validation pass."""
+    found = [line["all"] for line in lines if "all" in line]
+    assert len(found) == 6
+    return found
+
+
+def losses(lines: list[dict[str, Any]]) -> list[float]:
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def test_a_command_of_one_process_refuses_two(tiny_copy: TinyWorld) -> None:
+    done = start_two("-m", "reclora_cli", "finetune", "-w", tiny_copy.workspace.root)
+
+    assert done.returncode != 0
+    assert "2 processes were started, and this command runs in one" in done.stderr
+    assert "pretrain-crm can use several" in done.stderr
+    assert not list(tiny_copy.workspace.dataset("ml-1m").glob("runs/*"))
+
+
+@pytest.mark.parametrize(("count", "n"), [(1, 5), (2, 5), (3, 7), (4, 2), (3, 0)])
+def test_shares_are_all_of_it_once_and_differ_by_one_at_most(count: int, n: int) -> None:
+    shares = [list(range(n))[Processes(rank, count).share(n)] for rank in range(count)]
+
+    assert [at for share in shares for at in share] == list(range(n))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_each_process_drops_units_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sum over processes is left out, so that one process can play each of three."""
+    monkeypatch.setattr(Processes, "summed", lambda self, tensor: tensor)
+    _, model_rows = regression()
+    [(rows, _)] = model_rows.micro_batches(0)
+    losses = []
+    for rank in range(3):
+        _, work = regression(Processes(rank, 3))
+        losses.append(take_step(work, make_optimizer(work.groups), 0, [(rows, 1.0)]))
+
+    assert len(set(losses)) == 3
