@@ -42,10 +42,10 @@ class TextVectors:
         return self._of(self.parts.pairs(users, items, positions))
 
     def _of(self, said: Said) -> VectorTexts:
-        profiles = torch.from_numpy(self.profiles[said.profiles])
+        profiles = torch.tensor(self.profiles[said.profiles])
         means = mean_vectors(self.behaviours, said.behaviours)
         return VectorTexts(
-            torch.cat([profiles, means], dim=1), torch.from_numpy(self.items[said.items])
+            torch.cat([profiles, means], dim=1), torch.tensor(self.items[said.items])
         )
 
 

@@ -94,7 +94,9 @@ def collate(examples: Examples, chosen: NDArray[np.int64], device: torch.device)
         torch.from_numpy(ids).to(device),
         torch.from_numpy(at).to(device),
         torch.from_numpy(targets).to(device),
-        None if represented is None else torch.from_numpy(represented[chosen]).to(device),
+        # Copied into PyTorch's memory, which is aligned: where an array lies by chance can decide
+        # the last bits of a product with it.
+        None if represented is None else torch.tensor(represented[chosen], device=device),
     )
 
 
