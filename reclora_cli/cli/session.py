@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,26 @@ class Session:
         self.console = console
         self.workspace = workspace
 
+    @cached_property
+    def last_prepared(self) -> str:
+        """The dataset last prepared, or chosen by the person; told and asked once.
+
+        Raises:
+            MissingInputError: there is none, and nobody to ask.
+        """
+        datasets = self.workspace.datasets()
+        if datasets:
+            self.console.say(f"Dataset: {datasets[-1]}, the last prepared.")
+            return datasets[-1]
+        if self.console.interactive:
+            self.console.say("Nothing is prepared in this workspace yet.")
+            return ask.choice(self.console, "Dataset", list(catalog.DATASETS))
+        raise MissingInputError(
+            "no dataset is prepared here",
+            where=str(self.workspace.root),
+            hint="Run `reclora prepare ml-1m` first, or name a recipe: --recipe ml-1m.",
+        )
+
     def recipe(
         self,
         options: RecipeOptions,
@@ -70,7 +91,7 @@ class Session:
         name = options.recipe
         prepared: list[str] = []
         if name is None:
-            dataset = self._last_prepared()
+            dataset = self.last_prepared
             own = kept_recipe(self.workspace, dataset)
             name = str(own) if own else dataset
             prepared = [] if own else self._as_prepared(dataset)
@@ -151,20 +172,6 @@ class Session:
         if not self.console.interactive:
             raise UsageError(f"which {what}?", where=option, hint=f"Give {meaning}.")
         return ask.text(what.capitalize())
-
-    def _last_prepared(self) -> str:
-        datasets = self.workspace.datasets()
-        if datasets:
-            self.console.say(f"Dataset: {datasets[-1]}, the last prepared.")
-            return datasets[-1]
-        if self.console.interactive:
-            self.console.say("Nothing is prepared in this workspace yet.")
-            return ask.choice(self.console, "Dataset", list(catalog.DATASETS))
-        raise MissingInputError(
-            "no dataset is prepared here",
-            where=str(self.workspace.root),
-            hint="Run `reclora prepare ml-1m` first, or name a recipe: --recipe ml-1m.",
-        )
 
     def _say_yes(self, question: str) -> bool:
         self.console.say(f"{question} Yes, as --yes says.")

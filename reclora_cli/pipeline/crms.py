@@ -13,7 +13,7 @@ from reclora_cli.data.download import Confirm
 from reclora_cli.errors import RecloraError
 from reclora_cli.pipeline import graph
 from reclora_cli.progress import SILENT, Progress
-from reclora_cli.recipe import Recipe, delta
+from reclora_cli.recipe import Recipe
 from reclora_cli.workspace import Stopwatch, Workspace
 
 if TYPE_CHECKING:
@@ -61,13 +61,15 @@ class Way:
 
 
 def train(
-    recipe: Recipe,
+    recipes: Sequence[Recipe],
     workspace: Workspace,
-    models: Sequence[str],
     way: Way,
     progress: Progress = SILENT,
 ) -> Several[PretrainCrmResult]:
-    """``pretrain-crm`` of each of ``models`` under ``recipe``; up-to-date ones are told again.
+    """``pretrain-crm`` under each of ``recipes``; up-to-date CRMs are told again.
+
+    Args:
+        recipes: of one dataset, each with its own CRM; at least one.
 
     Raises:
         MissingInputError: what all of them need is missing and may not be made.
@@ -85,13 +87,12 @@ def train(
             tensorboard=way.tensorboard,
         )
 
-    return _each(recipe, workspace, models, way, progress, one)
+    return _each(recipes, workspace, way, progress, one)
 
 
 def tune(
-    recipe: Recipe,
+    recipes: Sequence[Recipe],
     workspace: Workspace,
-    models: Sequence[str],
     way: Way,
     progress: Progress = SILENT,
     *,
@@ -99,11 +100,12 @@ def tune(
     budget_minutes: float | None = None,
     held: Collection[str] = (),
 ) -> Several[TunedCrm]:
-    """``tune_crm`` of each of ``models``.
+    """``tune_crm`` under each of ``recipes``.
 
     Args:
-        trials: of each model.
-        budget_minutes: of all models together, in equal parts.
+        recipes: of one dataset, each with its own CRM; at least one.
+        trials: of each CRM.
+        budget_minutes: of all together, in equal parts.
         held: keys of the recipe that are not searched.
 
     Raises:
@@ -117,7 +119,7 @@ def tune(
             workspace,
             progress,
             trials=trials,
-            budget_minutes=budget_minutes and budget_minutes / len(models),
+            budget_minutes=budget_minutes and budget_minutes / len(recipes),
             held=held,
             device=way.device,
             force=way.force,
@@ -125,13 +127,12 @@ def tune(
             tensorboard=way.tensorboard,
         )
 
-    return _each(recipe, workspace, models, way, progress, one)
+    return _each(recipes, workspace, way, progress, one)
 
 
 def _each(
-    recipe: Recipe,
+    recipes: Sequence[Recipe],
     workspace: Workspace,
-    models: Sequence[str],
     way: Way,
     progress: Progress,
     one: Callable[[Recipe], Made],
@@ -139,18 +140,19 @@ def _each(
     watch = Stopwatch()
     done: list[Made] = []
     failed: list[Failed] = []
-    _provide("build-index", recipe, workspace, way, progress)  # The dataset, without which none.
-    for model in models:
-        of_model = delta.changed(recipe, {"crm.model": model})
+    # The dataset, without which none.
+    _provide("build-index", recipes[0], workspace, way, progress)
+    for of_model in recipes:
+        model = of_model.crm.model
         try:
             _provide("pretrain-crm", of_model, workspace, way, progress)
             done.append(one(of_model))
         except Exception as error:
-            if len(models) == 1:
+            if len(recipes) == 1:
                 raise
             failed.append(_failed(model, error))
             progress.warn(f"{model} failed: {failed[-1].what}")
-    return Several(recipe.data.source, done, failed, watch.seconds, way.dry_run)
+    return Several(recipes[0].data.source, done, failed, watch.seconds, way.dry_run)
 
 
 def _provide(

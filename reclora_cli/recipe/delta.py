@@ -33,7 +33,9 @@ def delta_yaml(recipe: Recipe, extends: str, comment: str) -> str:
         extends: name of a shipped recipe.
         comment: lines that head the file.
     """
-    below = load(extends).model_dump(mode="json")
+    model = recipe.crm.model  # Named where it is not what would be read: settings go by it.
+    below = load(extends, values={"crm.model": model}).model_dump(mode="json")
+    below["crm"]["model"] = load(extends).crm.model
     head = "".join(f"# {line}\n" for line in comment.splitlines())
     tree = {"extends": extends, **_difference(below, recipe.model_dump(mode="json"))}
     return head + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)

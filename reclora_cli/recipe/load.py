@@ -13,10 +13,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
+from reclora_cli.recipe.layers import Tree, laid, with_settings_of_its_crm
 from reclora_cli.recipe.tree import Recipe
 from reclora_cli.recipe.yaml_core import parse
-
-Tree = dict[str, Any]
 
 
 def recipes_folder() -> Path:
@@ -51,18 +50,19 @@ def load(
     """
     tree = _read(_locate(name))
     if method is not None:
-        tree = _merge(tree, _read(_locate(method, "methods")))
+        tree = laid(tree, _read(_locate(method, "methods")))
     for text in overrides:
-        tree = _merge(tree, _parse_override(text))
+        tree = laid(tree, _parse_override(text))
     given = {path: value for path, value in (values or {}).items() if value is not None}
-    return from_tree(merged(tree, given), where=str(name))
+    whole = with_settings_of_its_crm(merged(tree, given), where=str(name))
+    return from_tree(whole, where=str(name))
 
 
 def merged(tree: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
     """``tree`` with ``{"section.key": value}`` laid over it."""
     whole = dict(tree)
     for path, value in values.items():
-        whole = _merge(whole, _nest(path.split("."), value))
+        whole = laid(whole, _nest(path.split("."), value))
     return whole
 
 
@@ -140,7 +140,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> Tree:
     below = beside if beside.is_file() else _locate(parent)
     if below == path and parent in names():  # a file may be called like what it extends
         below = _locate(parent)
-    return _merge(_read(below, (*above, path)), tree)
+    return laid(_read(below, (*above, path)), tree)
 
 
 def _place_files(tree: Tree, folder: Path) -> None:
@@ -150,15 +150,6 @@ def _place_files(tree: Tree, folder: Path) -> None:
     for table in tables.values() if isinstance(tables, dict) else ():
         if isinstance(table, dict) and isinstance(table.get("file"), str):
             table["file"] = str((folder / Path(table["file"]).expanduser()).absolute())
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
-    return merged
 
 
 def _parse_override(text: str) -> Tree:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reclora_cli import recipe
+from reclora_cli import catalog, recipe
 from reclora_cli.errors import MissingInputError, UsageError
-from reclora_cli.recipe import Recipe
+from reclora_cli.recipe import Recipe, delta
 
 SHIPPED = sorted(recipe.recipes_folder().rglob("*.yaml"))
 
@@ -323,3 +323,71 @@ def test_file_may_be_called_like_the_shipped_recipe_it_extends(tmp_path: Path) -
     file.write_text("extends: ml-1m\nseed: 7\n")
     assert recipe.load(file).seed == 7
     assert recipe.load(file).data == recipe.load("ml-1m").data
+
+
+# -- settings that belong to one CRM ------------------------------------------------------------
+
+OF_CRMS = """
+extends: base
+crm: {epochs: 3}
+crms:
+  din: {epochs: 5, dropout: 0.2, attention_layers: [32]}
+  dcnv2: {dcnv2: {cross_layers: 6}}
+"""
+
+
+def test_settings_of_a_crm_hold_where_it_is_chosen(tmp_path: Path):
+    file = written(tmp_path, OF_CRMS)
+    assert recipe.load(file).crm.epochs == 3  # sim, of which nothing is said
+    din = recipe.load(file, values={"crm.model": "din"}).crm
+    assert (din.epochs, din.dropout, din.attention_layers) == (5, 0.2, (32,))
+    dcnv2 = recipe.load(file, overrides=["crm.model=dcnv2"]).crm
+    assert (dcnv2.epochs, dcnv2.dcnv2.cross_layers) == (3, 6)
+
+
+def test_an_upper_layer_wins_over_settings_of_a_crm(tmp_path: Path):
+    written(tmp_path, OF_CRMS, "below.yaml")
+    file = written(tmp_path, "extends: below\ncrm: {model: din, epochs: 7}\n")
+    own = recipe.load(file).crm
+    assert (own.epochs, own.dropout) == (7, 0.2)
+    assert recipe.load(file, overrides=["crm.dropout=0.0"]).crm.dropout == 0.0
+    other = recipe.load(file, overrides=["crm.model=dcnv2", "crm.dcnv2.cross_layers=1"]).crm
+    assert (other.epochs, other.dcnv2.cross_layers) == (7, 1)
+
+
+def test_settings_of_a_crm_beside_a_key_of_its_section_stay(tmp_path: Path):
+    written(
+        tmp_path, "extends: base\ncrms: {sasrec: {sasrec: {heads: 2, layers: 2}}}", "below.yaml"
+    )
+    file = written(tmp_path, "extends: below\ncrm: {model: sasrec, sasrec: {layers: 3}}\n")
+    assert (recipe.load(file).crm.sasrec.heads, recipe.load(file).crm.sasrec.layers) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("crms", "said"),
+    [
+        ("{dim: {epochs: 1}}", "din"),
+        ("{din: 3}", "crms.din holds settings"),
+        ("{din: {model: sim}}", "but no model"),
+        ("[din]", "crms maps CRMs to settings"),
+    ],
+)
+def test_settings_of_a_crm_that_make_no_sense_are_refused(tmp_path: Path, crms: str, said: str):
+    file = written(tmp_path, f"extends: base\ncrms: {crms}\n")
+    with pytest.raises(UsageError) as error:
+        recipe.load(file)
+    assert said in f"{error.value.what} {error.value.hint}"
+
+
+@pytest.mark.parametrize("name", recipe.names())
+@pytest.mark.parametrize("model", catalog.CRMS)
+def test_every_shipped_recipe_loads_with_every_crm(name: str, model: str):
+    assert recipe.load(name, values={"crm.model": model}).crm.model == model
+
+
+@pytest.mark.parametrize("model", ["sim", "din"])
+def test_a_written_difference_reads_back_where_settings_go_by_the_crm(tmp_path: Path, model: str):
+    written(tmp_path, OF_CRMS, "below.yaml")
+    chosen = recipe.load(tmp_path / "below.yaml", values={"crm.model": model, "crm.dropout": 0.0})
+    text = delta.delta_yaml(chosen, str(tmp_path / "below.yaml"), "mine")
+    assert recipe.load(written(tmp_path, text)) == chosen

@@ -88,19 +88,23 @@ def command(
     with session(output, place) as opened:
         models = _models(model)
         _check_tuning(tune, trials, budget)
-        single = models[0] if len(models) == 1 else None
-        recipe = opened.recipe(recipe_options, {"crm.model": single, "crm.epochs": epochs})
-        if not tune and len(models) <= 1:
-            _train_one(opened, recipe, running, writing, logging)
+        if tune:
+            models = _with_grid(opened, models)
+        names: list[str | None] = [*models] or [None]
+        recipes = [
+            opened.recipe(recipe_options, {"crm.model": name, "crm.epochs": epochs})
+            for name in names
+        ]
+        if not tune and len(recipes) == 1:
+            _train_one(opened, recipes[0], running, writing, logging)
             return
         way = _way(opened, running, writing, logging)
         if tune:
             held = [text.partition("=")[0].strip() for text in recipe_options.overrides or ()]
-            names = _with_grid(opened, models) or [recipe.crm.model]
             searching = {"trials": trials, "budget_minutes": budget, "held": held}
-            _tune(opened, recipe, names, way, searching)
+            _tune(opened, recipes, way, searching)
         else:
-            _train_several(opened, recipe, models, way)
+            _train_several(opened, recipes, way)
 
 
 def _models(given: str | None) -> list[str]:
@@ -171,24 +175,22 @@ def _train_one(
     opened.console.next("reclora finetune --shots 1024")
 
 
-def _train_several(opened: Session, recipe: Recipe, models: list[str], way: Way) -> None:
+def _train_several(opened: Session, recipes: list[Recipe], way: Way) -> None:
     from reclora_cli.cli.render import several_crms as view
     from reclora_cli.pipeline import crms
 
-    result = crms.train(recipe, opened.workspace, models, way, opened.console.progress)
+    result = crms.train(recipes, opened.workspace, way, opened.console.progress)
     opened.console.result(result, view.render(result))
     if result.failed:
         raise typer.Exit(1)
     opened.console.next("reclora evaluate --no-lm")
 
 
-def _tune(
-    opened: Session, recipe: Recipe, models: list[str], way: Way, searching: dict[str, Any]
-) -> None:
+def _tune(opened: Session, recipes: list[Recipe], way: Way, searching: dict[str, Any]) -> None:
     from reclora_cli.cli.render import tuned_crms as view
     from reclora_cli.pipeline import crms
 
-    result = crms.tune(recipe, opened.workspace, models, way, opened.console.progress, **searching)
+    result = crms.tune(recipes, opened.workspace, way, opened.console.progress, **searching)
     opened.console.result(result, view.render(result))
     if result.failed:
         raise typer.Exit(1)
