@@ -74,7 +74,10 @@ STAGES = Registry(
         "build-index": "reclora_cli.stages.build_index:run",
         "pretrain-crm": "reclora_cli.stages.pretrain_crm:run",
         "finetune": "reclora_cli.stages.finetune:run",
+        "reproduce": "reclora_cli.stages.reproduce:run",
+        "tune-lm": "reclora_cli.stages.tune_lm:run",
         "evaluate": "reclora_cli.stages.evaluate:run",
         "explain": "reclora_cli.stages.explain:run",
+        "export": "reclora_cli.stages.export:run",
     },
 )

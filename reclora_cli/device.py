@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reclora_cli import processes
@@ -12,6 +14,14 @@ if TYPE_CHECKING:
     import torch
 
 NAMES = ("auto", "cpu", "cuda", "mps")
+
+_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "out of memory")
+
+_CONTROL_GROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
+)
+"""Where Linux's control groups (v2, v1) tell a container's limit, use, and cached files."""
 
 
 def pick(name: str = "auto") -> torch.device:
@@ -61,14 +71,130 @@ def _own_gpu() -> torch.device:
     return torch.device("cuda", number)
 
 
-def compute_dtype(device: torch.device) -> torch.dtype:
-    """Precision of a frozen LM on ``device``: bfloat16 on CUDA, float32 elsewhere.
+def compute_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
+    """Precision in which a frozen LM computes on ``device``. Experts and gates stay in fp32.
 
-    CPUs without bfloat16 units run it about a hundred times slower than float32.
+    ``auto``: bfloat16 on a GPU that has it, float32 elsewhere. On CPUs without bfloat16 units
+    bfloat16 is about a hundred times slower than float32; on those with them (AMX) several times
+    faster, but a score then carries three digits, not seven, so it has to be asked for.
+
+    Args:
+        precision: ``auto``, ``fp32`` or ``bf16``.
+
+    Raises:
+        UsageError: bfloat16 is asked for and ``device`` computes it slowly or not at all.
     """
     import torch
 
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if precision == "fp32":
+        return torch.float32
+    if precision == "auto":
+        fast = device.type == "cuda" and has_fast_bf16(device)
+        return torch.bfloat16 if fast else torch.float32
+    if not has_fast_bf16(device):
+        raise UsageError(
+            f"{describe(device)} has no units for bfloat16",
+            where="lm.precision",
+            hint="Use --set lm.precision=fp32.",
+        )
+    return torch.bfloat16
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether ``device`` multiplies bfloat16 in hardware: GPUs since Ampere, CPUs with AMX."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        told: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # since 2.9
+        return bool(told.get("amx_bf16", False))
+    return False
+
+
+def attention(device: torch.device, dtype: torch.dtype) -> str | None:
+    """The attention that Transformers is asked for; ``None`` leaves its choice, which is SDPA.
+
+    The package flash-attn is taken where it is installed and runs: NVIDIA GPUs since Ampere, half
+    precision. PyTorch's SDPA has its own flash kernel there, and one for CPUs.
+    """
+    import torch
+
+    if device.type != "cuda" or dtype == torch.float32:
+        return None
+    ampere = torch.cuda.get_device_capability(device) >= (8, 0)
+    return "flash_attention_2" if ampere and importlib.util.find_spec("flash_attn") else None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that a device, or this machine, has no memory left.
+
+    PyTorch's allocator for CPUs raises a plain ``RuntimeError``, told by its message.
+    """
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    told = str(error)
+    return isinstance(error, RuntimeError) and any(sign in told for sign in _NO_MEMORY)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that this process could still take on ``device``; ``None`` where nothing tells.
+
+    On a CPU, what the system has left, or the limit of this process's container if that is less.
+    """
+    import torch
+
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + reserved
+    told = [_system_memory(), _container_memory()]
+    return min((left for left in told if left is not None), default=None)
+
+
+def held_memory(device: torch.device) -> int:
+    """Bytes that this process holds on ``device`` now; 0 where nothing tells."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _system_memory() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return None
+    except (OSError, ValueError):
+        return _physical_memory()
+
+
+def _physical_memory() -> int | None:
+    """All there is, where the system does not tell what is left (macOS)."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+
+
+def _container_memory() -> int | None:
+    """What a control group (v2, v1) leaves; ``None`` without a limit. Cached files can give way."""
+    for folder, limit, used, cached in _CONTROL_GROUPS:
+        try:
+            most, now = (int((Path(folder) / name).read_text()) for name in (limit, used))
+            told = (Path(folder) / "memory.stat").read_text().split()
+            return max(0, most - now + int(told[told.index(cached) + 1]))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return None
 
 
 def describe(device: torch.device) -> str:

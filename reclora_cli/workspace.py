@@ -9,6 +9,7 @@ A workspace is a folder:
     datasets/<dataset>/texts/<encoder>/   vectors of texts that CTR-BERT reads; made when missing
     datasets/<dataset>/tune/<name>/       pretrain-crm --tune: trials, and the recipe they led to
     datasets/<dataset>/runs/<name>/       finetune; scores/ below it come from evaluate
+    datasets/<dataset>/exports/<run>/     export: PEFT adapters
 
 An artefact is finished when its ``manifest.json`` exists; that file is written last. Every file
 is written under a temporary name and renamed.

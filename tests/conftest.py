@@ -10,9 +10,10 @@ import pytest
 from hypothesis import settings
 
 from tests.tiny_lm import loaded_lm, tiny_lm
+from tests.tuned_runs import tuned
 from tests.world import TinyWorld, make_world
 
-__all__ = ["loaded_lm", "tiny_lm"]
+__all__ = ["loaded_lm", "tiny_lm", "tuned"]
 
 # Examples are drawn the same way every time, and a busy machine fails no test.
 settings.register_profile("reclora", deadline=None, max_examples=50, derandomize=True)

@@ -104,6 +104,7 @@ def tiny_recipe(folder: Path, quantisation: str = "none", chat_template: str = "
     return LmRecipe(
         name=str(folder),
         quantisation=quantisation,
+        precision="auto",
         chat_template=chat_template,
         yes="Yes.",
         no="No.",

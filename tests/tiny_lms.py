@@ -7,15 +7,20 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
+    MistralConfig,
     Qwen2Config,
     Qwen3Config,
 )
 
 VOCABULARY = 50
 WIDTH = 32
+WINDOW = 6
+"""Tokens that a sliding layer sees: fewer than the prompts of the tests hold."""
 
 _BLOCK = {
     "vocab_size": VOCABULARY,
@@ -34,7 +39,21 @@ _CONFIGS: dict[str, Any] = {
     "llama": lambda: LlamaConfig(**_BLOCK),
     "qwen2": lambda: Qwen2Config(**_BLOCK),
     "qwen3": lambda: Qwen3Config(**_BLOCK),
+    "mistral": lambda: MistralConfig(**_BLOCK, sliding_window=WINDOW),
     "gemma": lambda: GemmaConfig(**_BLOCK),
+    # One sliding and one full layer; logits and attention scores are soft-capped.
+    "gemma2": lambda: Gemma2Config(
+        **_BLOCK,
+        sliding_window=WINDOW,
+        final_logit_softcapping=1.5,
+        attn_logit_softcapping=2.0,
+        layer_types=["sliding_attention", "full_attention"],
+    ),
+    "gemma3": lambda: Gemma3TextConfig(
+        **_BLOCK,
+        sliding_window=WINDOW,
+        layer_types=["sliding_attention", "full_attention"],
+    ),
     "gpt2": lambda: GPT2Config(
         vocab_size=VOCABULARY,
         n_embd=WIDTH,

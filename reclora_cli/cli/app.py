@@ -9,6 +9,7 @@ from reclora_cli.cli.commands import (
     demo,
     evaluate,
     explain,
+    export,
     finetune,
     overview,
     prepare,
@@ -43,6 +44,7 @@ _mount(EVALUATE, evaluate, "evaluate")
 _mount(EVALUATE, demo, "demo")
 _mount(INSPECT, explain, "explain")
 _mount(INSPECT, show, "show")
+_mount(INSPECT, export, "export")
 
 
 def main() -> None:

@@ -88,8 +88,8 @@ class Console:
 
     @property
     def interactive(self) -> bool:
-        """A person sits here who can be asked."""
-        return sys.stdin.isatty() and self.err.is_terminal and not self.json
+        """A person sits here who can be asked; of several processes none asks."""
+        return self._process.alone and sys.stdin.isatty() and self.err.is_terminal and not self.json
 
     @cached_property
     def progress(self) -> Progress:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import typer
 
+from reclora_cli import processes
 from reclora_cli.cli.console import Console
 from reclora_cli.errors import RecloraError
 
@@ -34,7 +35,7 @@ def explained(console: Console) -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except (KeyboardInterrupt, typer.Abort):
         console.traceback()
-        console.interrupted(f"To go on, run the same command again:\n  {own_command()}")
+        console.interrupted(_how_to_go_on())
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         _discard_output()
@@ -45,6 +46,16 @@ def explained(console: Console) -> Iterator[None]:
         console.traceback()
         console.unexpected(error)
         raise typer.Exit(1) from None
+
+
+def _how_to_go_on() -> str:
+    started = processes.started()
+    if started.alone:
+        return f"To go on, run the same command again:\n  {own_command()}"
+    return (
+        f"One of the {started.count} processes was stopped, and all end. To go on, start the same "
+        f"command again, in as many processes as you like:\n  {own_command()}"
+    )
 
 
 def own_command() -> str:

@@ -19,9 +19,12 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from reclora_cli.errors import UsageError
+
 _OUTPUT = "Output"
 _RECIPE = "Recipe"
 _RUNNING = "Running"
+_TUNING = "Tuning"
 
 
 class Device(StrEnum):
@@ -181,6 +184,74 @@ class LogOptions:
     @property
     def tensorboard(self) -> bool:
         return self.log is LogFormat.tensorboard
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """A search for a fine-tuning's settings."""
+
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Search the paper's grid (or tune.grid) on validation rows; what flags and --set "
+            "name is not searched.",
+            rich_help_panel=_TUNING,
+        ),
+    ] = False
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            "--trials",
+            metavar="N",
+            min=1,
+            help="Earlier calls' included. Default: 20.",
+            rich_help_panel=_TUNING,
+        ),
+    ] = None
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            metavar="MINUTES",
+            min=0.01,
+            help="No trial starts after so long.",
+            rich_help_panel=_TUNING,
+        ),
+    ] = None
+    valid_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--valid-rows",
+            metavar="N",
+            min=0,
+            help="Validation rows that score a trial, a seeded subset; 0: all. Default: 1000.",
+            rich_help_panel=_TUNING,
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse options that say nothing or say it twice.
+
+        Raises:
+            UsageError: they do.
+        """
+        given = {
+            "--trials": self.trials,
+            "--budget": self.budget,
+            "--valid-rows": self.valid_rows,
+        }
+        named = [name for name, value in given.items() if value is not None]
+        if named and not self.tune:
+            raise UsageError("nothing is tuned without --tune", where=named[0], hint="Add --tune.")
+        if self.trials is not None and self.budget is not None:
+            raise UsageError(
+                "how long a search goes on is said twice", where="--trials and --budget"
+            )
+
+    def wanted(self) -> dict[str, Any]:
+        """As ``tune_lm.run`` takes it."""
+        return {"trials": self.trials, "budget_minutes": self.budget}
 
 
 def grouped(function: Callable[..., None]) -> Callable[..., None]:

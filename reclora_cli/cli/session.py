@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from reclora_cli.workspace import Workspace
 
 
-WITH_SEVERAL_PROCESSES = {"pretrain-crm"}
+WITH_SEVERAL_PROCESSES = {"pretrain-crm", "finetune", "evaluate"}
 """Stages that ``torchrun`` or ``accelerate launch`` may run in several processes."""
 
 
@@ -34,6 +35,9 @@ WITH_SEVERAL_PROCESSES = {"pretrain-crm"}
 def session(output: OutputOptions, place: PlaceOptions) -> Iterator[Session]:
     """Open the workspace and run a command's body; errors are rendered on the way out."""
     console = Console(**asdict(output))
+    if not processes.started().alone:
+        # How a launcher ends the others when one has failed: they keep what they have and say so.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _hushed_libraries(console), explained(console):
         from reclora_cli.workspace import Workspace
 
@@ -72,6 +76,8 @@ class Session:
         options: RecipeOptions,
         values: Mapping[str, Any] | None = None,
         *,
+        llm: str | None = None,
+        preset: str | None = None,
         method: str | None = None,
     ) -> Recipe:
         """The recipe of ``--recipe``, else of the dataset last prepared.
@@ -79,7 +85,8 @@ class Session:
         Args:
             options: the recipe options as given.
             values: recipe key -> value of the command's own flags; ``None`` is not given.
-            method: a shipped method laid over the recipe.
+            llm: a shipped LM laid over the recipe, or what ``lm.name`` takes.
+            preset, method: shipped ones laid over the recipe.
 
         Raises:
             MissingInputError: nothing is prepared and none is named.
@@ -97,6 +104,8 @@ class Session:
             prepared = [] if own else self._as_prepared(dataset)
         loaded = recipe.load(
             name,
+            llm=llm,
+            preset=preset,
             method=method,
             overrides=[*prepared, *(options.overrides or ())],
             values={**(values or {}), "seed": options.seed},

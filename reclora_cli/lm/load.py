@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reclora_cli.device import compute_dtype
+from reclora_cli.device import attention, compute_dtype
 from reclora_cli.errors import RecloraError, UsageError
-from reclora_cli.lm import quantise
+from reclora_cli.lm import quantise, sharding
 from reclora_cli.lm.find import LmPlace, check_tokenizer, config_of, find, weight_files
 from reclora_cli.lm.quiet import quiet_transformers
 from reclora_cli.progress import SILENT, Progress
@@ -61,13 +61,19 @@ class LoadedLm:
 def load(recipe: LmRecipe, device: torch.device, progress: Progress = SILENT) -> LoadedLm:
     """Find and load the recipe's causal LM, quantised if it says so, frozen, in ``eval`` mode.
 
+    In processes that shard it (see ``lm.sharding``), all of them must come here.
+
     Raises:
         UsageError, MissingInputError: see ``find``; also an encoder, or no bitsandbytes.
         RecloraError: the files cannot be loaded.
     """
+    sharding.check(recipe.quantisation)
     place = find(recipe.name, progress)
     check_causal(place)
-    return _loaded(place, _causal_model(place, recipe.quantisation, device), causal=True)
+    model = _causal_model(
+        place, recipe.quantisation, device, sharded=sharding.wanted(), precision=recipe.precision
+    )
+    return _loaded(place, model, causal=True)
 
 
 def load_encoder(
@@ -88,10 +94,11 @@ def load_encoder(
     """
     place = find(name, progress)
     if _is_causal(place.folder):
-        return _loaded(place, _causal_model(place, "none", device), causal=True)
+        with sharding.each_loads_all():
+            return _loaded(place, _causal_model(place, "none", device), causal=True)
     from transformers import AutoModel
 
-    with quiet_transformers(), _loading(place):
+    with quiet_transformers(), _loading(place), sharding.each_loads_all():
         model = AutoModel.from_pretrained(place.folder, dtype=dtype or compute_dtype(device))
     return _loaded(place, model.to(device), causal=False)
 
@@ -162,18 +169,31 @@ def _is_causal(folder: Path) -> bool:
 
 
 def _causal_model(
-    place: LmPlace, quantisation: quantise.Quantisation, device: torch.device
+    place: LmPlace,
+    quantisation: quantise.Quantisation,
+    device: torch.device,
+    *,
+    sharded: bool = False,
+    precision: str = "auto",
 ) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
-    dtype = compute_dtype(device)
+    dtype = compute_dtype(device, precision)
+    kernel = attention(device, dtype)
     settings = quantise.config(quantisation, device, dtype)
     weight_files(place.folder)
     with quiet_transformers(), _loading(place):
         if settings is None:
-            return AutoModelForCausalLM.from_pretrained(place.folder, dtype=dtype).to(device)
+            model = AutoModelForCausalLM.from_pretrained(
+                place.folder, dtype=dtype, attn_implementation=kernel
+            )
+            return sharding.shard(model, device) if sharded else model.to(device)
         model = AutoModelForCausalLM.from_pretrained(
-            place.folder, dtype=dtype, quantization_config=settings, device_map={"": device}
+            place.folder,
+            dtype=dtype,
+            quantization_config=settings,
+            device_map={"": device},
+            attn_implementation=kernel,
         )
     quantise.settle(model, device)
     return model

@@ -2,10 +2,18 @@
 
 8-bit is LLM.int8() (arXiv 2208.07339) on CUDA, and its weights alone on a CPU; 4-bit is NF4 with
 double quantisation (QLoRA, arXiv 2305.14314). Only the linear layers of the decoder are quantised.
+
+What PEFT's ``prepare_model_for_kbit_training`` does, and how it is done here: all weights are
+frozen (``lm.load``). Norms and the vocabulary projection keep the compute precision, for they are
+frozen too: Transformers takes a norm's mean square in fp32 whatever its weight, losses are taken in
+fp32 (``training.lm_work``), and scores from an fp32 projection (``lm.head``). fp32 norms would turn
+all activations into fp32. Experts and gates are fp32. Embeddings need no hook that asks for
+gradients: checkpointing is non-reentrant (``lm.recompute``).
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 from typing import TYPE_CHECKING, Literal
@@ -37,17 +45,12 @@ def config(
     """What ``from_pretrained`` needs to quantise; ``None`` for ``none``.
 
     Raises:
-        MissingInputError: bitsandbytes is not installed.
+        MissingInputError: bitsandbytes is not installed, or its build does not run here.
         UsageError: the device has no bitsandbytes kernels.
     """
     if quantisation == "none":
         return None
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingInputError(
-            f"{quantisation} needs the package bitsandbytes",
-            where="lm.quantisation",
-            hint="Run `pip install bitsandbytes`, or use --set lm.quantisation=none.",
-        )
+    _require_bitsandbytes(quantisation)
     if device.type not in {"cpu", "cuda"}:
         raise UsageError(
             f"{quantisation} does not run on {device.type}",
@@ -65,6 +68,24 @@ def config(
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _require_bitsandbytes(quantisation: str) -> None:
+    lack = None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        lack = "which is not installed"
+    else:
+        try:
+            importlib.import_module("bitsandbytes")
+        except Exception as error:  # a build for other libraries or drivers may raise anything
+            lack = f"whose build does not run here ({type(error).__name__}: {error})"
+    if lack:
+        raise MissingInputError(
+            f"{quantisation} needs the package bitsandbytes, {lack}",
+            where="lm.quantisation",
+            hint="Run `pip install --upgrade bitsandbytes` where it has a build (Linux, Windows, "
+            "macOS on arm64), or use --set lm.quantisation=none.",
+        )
 
 
 def settle(model: nn.Module, device: torch.device) -> None:

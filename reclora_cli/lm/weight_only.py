@@ -3,16 +3,19 @@
 bitsandbytes' LLM.int8() also rounds the activations, with outlier columns that depend on the whole
 batch. On a CPU that gains nothing, and a prompt's P(yes) then depends on its neighbours: on real
 prompts it moved by 0.03 to 0.05, in no particular direction, where 8-bit weights alone move all by
-nearly the same 0.013. They are also faster here. bitsandbytes has this path for layers in training
-mode only, so these layers stay in it; they hold no dropout, and it means nothing else to them.
+nearly the same 0.013. They are also faster here. bitsandbytes has this path too, for layers in
+training mode (``MatMul8bitFp``), but it holds each layer's input until the backward pass, which
+frozen weights never ask for: a third of what tuning keeps, and gradient checkpointing cannot take it
+away. So the product is our own; it gives the same bits.
 """
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import bitsandbytes as bnb
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class WeightOnlyLinear8bit(bnb.nn.Linear8bitLt):  # type: ignore[misc]
@@ -33,9 +36,32 @@ class WeightOnlyLinear8bit(bnb.nn.Linear8bitLt):  # type: ignore[misc]
         same.weight, same.bias, same.state = layer.weight, layer.bias, layer.state
         return same
 
-    def train(self, mode: bool = True) -> Self:
-        """Stay in the mode that selects the path (see the module)."""
-        return super().train(True)
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) to (..., outputs), in the dtype of ``x``."""
+        if self.weight.CB is not None:
+            self.init_8bit_state()
+            self.weight.data = self.state.CB
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        product: Tensor = _Product.apply(x, self.state.CB, self.state.SCB, bias)
+        return product
+
+
+class _Product(torch.autograd.Function):
+    """``x W^T + b`` with W unpacked for the product alone, forward and backward; W is frozen."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.codes, ctx.scales = codes, scales
+        return nn.functional.linear(x, _unpacked(codes, scales, x.dtype), bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        weight = _unpacked(ctx.codes, ctx.scales, gradient.dtype)
+        return gradient @ weight, None, None, None
+
+
+def _unpacked(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+    return codes.to(dtype).mul_(scales[:, None] * (1 / 127))
 
 
 def round_weights_only(model: nn.Module) -> None:

@@ -19,13 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from reclora_cli.errors import MissingInputError, RecloraError
-from reclora_cli.lora.attach import MetaLora, Projection, linear_layers, require_bare
+from reclora_cli.lora.attach import MetaLora
 from reclora_cli.lora.gate import GateSettings
 from reclora_cli.lora.meta_lora import MetaLoraSettings
+from reclora_cli.lora.projections import Projection, linear_layers, require_bare
 from reclora_cli.workspace import atomic_file, explain_os_errors, write_json
 
 KIND = "reclora-meta-lora"
-FORMAT = 1
+FORMAT = 2
+"""2 adds ``mixing: full`` and the gate's ``start`` and ``normalise``."""
+
+READABLE = (1, 2)
 TENSORS = "adapter.safetensors"
 CONFIG = "adapter_config.json"
 
@@ -136,10 +140,10 @@ def read_config(folder: Path) -> AdapterConfig:
             if isinstance(content, dict) and "peft_type" in content
             else None,
         )
-    if content.get("format") != FORMAT:
+    if content.get("format") not in READABLE:
         raise RecloraError(
             f"written by another version of reclora (format {content.get('format')}, "
-            f"this one reads {FORMAT})",
+            f"this one reads {' and '.join(map(str, READABLE))})",
             where=str(file),
         )
     try:

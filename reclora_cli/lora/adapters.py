@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
 from reclora_cli.lora.adapter import load_adapter
-from reclora_cli.lora.attach import MetaLora, find_projections
+from reclora_cli.lora.attach import MetaLora
+from reclora_cli.lora.projections import Projection, find_projections
 from reclora_cli.workspace import atomic_file
 
 KINDS = ("none", "lora", "meta")
@@ -53,6 +54,10 @@ class Adapter(ABC):
     def gate_weights(self, representation: Tensor | None) -> Tensor | None:
         """(P, B, K) weights over the experts, or ``None`` without a gate."""
         return None
+
+    def fit_input(self, representation: Tensor) -> None:
+        """Let a gate that standardises measure R_c of the shots, (n, d); see ``lora.gate``."""
+        return
 
     def projections(self) -> list[str]:
         """Names of the P adapted projections, in the order of the gate weights."""
@@ -113,12 +118,16 @@ class MetaAdapter(Adapter):
         if self.meta.gate is None:
             return nullcontext()
         assert representation is not None, "a gate reads R_c"
-        return self.meta.bound(self.meta.gate_weights(representation))
+        return self.meta.bound(self.meta.mixture(representation))
 
     def gate_weights(self, representation: Tensor | None) -> Tensor | None:
         if self.meta.gate is None or representation is None:
             return None
         return self.meta.gate_weights(representation)
+
+    def fit_input(self, representation: Tensor) -> None:
+        if self.meta.gate is not None:
+            self.meta.gate.fit_input(representation)
 
     def projections(self) -> list[str]:
         return list(self.meta.projections)
@@ -157,13 +166,13 @@ class PlainLora(Adapter):
         """
         from peft import LoraConfig, get_peft_model
 
-        find_projections(model, targets)
+        found = find_projections(model, targets)
         if alpha != int(alpha):
             raise UsageError(f"PEFT takes a whole number, got {alpha}", where="adapter.alpha")
         config = LoraConfig(
             r=rank,
             lora_alpha=int(alpha),
-            target_modules=list(targets),
+            target_modules=_as_peft_names(found, targets),
             lora_dropout=dropout,
             bias="none",
             task_type="CAUSAL_LM",
@@ -198,6 +207,13 @@ class PlainLora(Adapter):
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, p) for name, p in self._peft.named_parameters() if p.requires_grad]
+
+
+def _as_peft_names(found: Sequence[Projection], targets: Sequence[str]) -> list[str]:
+    """PEFT matches the ends of names as we do, but knows no ``*``: it is told whole names then."""
+    if any(sign in target for target in targets for sign in "*?["):
+        return [projection.name for projection in found]
+    return list(targets)
 
 
 def open_adapter(kind: str, folder: Path, model: nn.Module, base_model: str = "") -> Adapter:

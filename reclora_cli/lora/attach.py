@@ -1,7 +1,7 @@
 """Put meta-LoRA into any causal LM, and take it out again.
 
     meta = attach(model, experts=16, gate=GateSettings(input_width=64))
-    with meta.bound(meta.gate_weights(representation)):
+    with meta.bound(meta.mixture(representation)):
         loss(model(input_ids)).backward()
 
 Each chosen projection is replaced by a module that holds it (``setattr`` on its parent): no hook,
@@ -18,20 +18,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from reclora_cli.errors import RecloraError, UsageError, did_you_mean
+from reclora_cli.errors import RecloraError
+from reclora_cli.lora import cores
 from reclora_cli.lora.differentiable import allow_repacking, stop_repacking
 from reclora_cli.lora.gate import Gate, GateSettings
 from reclora_cli.lora.meta_lora import Binding, Experts, MetaLoraLinear, MetaLoraSettings, Mixing
-
-
-@dataclass(frozen=True)
-class Projection:
-    """A linear layer of a model: its module name, the layer, its input and output widths."""
-
-    name: str
-    layer: nn.Module
-    inputs: int
-    outputs: int
+from reclora_cli.lora.projections import Projection, find_projections
 
 
 def attach(
@@ -54,7 +46,7 @@ def attach(
         rank: R of each expert.
         alpha: the update is scaled by ``alpha / rank``.
         targets: suffixes of module names, e.g. ``q_proj`` or ``self_attn.q_proj``.
-        mixing: ``product`` (Eq. 11) or ``weights`` (the authors' code).
+        mixing: ``product`` (Eq. 11), ``weights`` (the authors' code) or ``full``; see ``cores``.
         dropout: on the experts' input, in training.
         gate: the gate to make; ``None`` when the caller binds weights of its own.
         seed: of the initial weights; each projection and expert has its own stream.
@@ -98,7 +90,13 @@ class MetaLora(nn.Module):
         self.experts = nn.ModuleList(experts)
         self.gate = None
         if settings.gate is not None:
-            gate = Gate(settings.gate, self.projections, settings.experts, seed=settings.seed)
+            gate = Gate(
+                settings.gate,
+                self.projections,
+                settings.experts,
+                seed=settings.seed,
+                full=settings.mixing == "full",
+            )
             self.gate = gate.to(_device(projections[0].layer))
         self._binding = Binding()
         # Kept from nn.Module's registry: the model is not part of its own adapter.
@@ -135,27 +133,54 @@ class MetaLora(nn.Module):
             (len(self.projections), len(representation), 1), dtype=torch.float32
         )
 
+    def cores(self, representation: Tensor) -> Tensor:
+        """C of ``dW = s A (C kron I_R) B^T`` for each projection and sample, whatever the mixing.
+
+        Args:
+            representation: (B, W).
+
+        Returns:
+            (P, B, K, K) in fp32.
+
+        Raises:
+            RecloraError: the representation does not fit, or there is no gate.
+        """
+        if self.settings.mixing == "full" and self.gate is not None:
+            return self.gate.cores(representation)
+        alpha_PBK = self.gate_weights(representation)
+        mixing = self.settings.mixing
+        return cores.outer(alpha_PBK) if mixing == "weights" else cores.diagonal(alpha_PBK)
+
+    def mixture(self, representation: Tensor) -> Tensor:
+        """What ``bound`` takes: gate weights (P, B, K), or under ``full`` cores (P, B, K, K)."""
+        cored = len(self.settings.mixture_shape) == 2
+        return self.cores(representation) if cored else self.gate_weights(representation)
+
     @contextmanager
     def bound(self, weights: Tensor) -> Iterator[None]:
-        """Put gate weights in force for one batch.
+        """Put a mixture in force for one batch.
 
         The block must hold the backward pass too: gradient checkpointing recomputes the forward
         pass then. (Use its non-reentrant form, which is the default of Transformers.)
 
         Args:
-            weights: (P, B, K), or (1, B, K) for the same weights at every projection.
+            weights: as ``mixture`` makes them: (P, B, K), under ``full`` (P, B, K, K); or with 1
+                for P, for the same mixture at every projection.
 
         Raises:
             RecloraError: another shape.
         """
-        count, experts = len(self.projections), self.settings.experts
-        if weights.ndim != 3 or weights.shape[0] not in {1, count} or weights.shape[2] != experts:
+        count, of_one = len(self.projections), self.settings.mixture_shape
+        fits = weights.ndim == 2 + len(of_one) and weights.shape[2:] == of_one
+        if not fits or weights.shape[0] not in {1, count}:
+            wanted = ", ".join(map(str, (count, "batch", *of_one)))
             raise RecloraError(
-                f"gate weights have shape ({count}, batch, {experts}), got {tuple(weights.shape)}",
+                f"mixing {self.settings.mixing!r} is bound by a mixture of shape ({wanted}), "
+                f"got {tuple(weights.shape)}",
                 where="bound",
-                hint="Make them with gate_weights(representation).",
+                hint="Make it with mixture(representation).",
             )
-        before = self._binding.swap(weights.expand(count, -1, -1).unbind(0))
+        before = self._binding.swap(weights.expand(count, *weights.shape[1:]).unbind(0))
         try:
             yield
         finally:
@@ -168,15 +193,19 @@ class MetaLora(nn.Module):
             "gates": list(self.gate.parameters()) if self.gate is not None else [],
         }
 
-    def named_tensors(self) -> Mapping[str, nn.Parameter]:
-        """Every trained tensor under the name it is saved by: ``<projection>.A``, ``gate.<x>``."""
-        named = {
+    def named_tensors(self) -> Mapping[str, Tensor]:
+        """Every tensor of its own under the name it is saved by: ``<projection>.A``, ``gate.<x>``.
+
+        All are trained but the means and spreads of a gate that standardises.
+        """
+        named: dict[str, Tensor] = {
             f"{name}.{key}": parameter
             for name, experts in zip(self.projections, self.experts, strict=True)
             for key, parameter in experts.named_parameters()
         }
         if self.gate is not None:
-            named |= {f"gate.{key}": parameter for key, parameter in self.gate.named_parameters()}
+            named |= {f"gate.{key}": tensor for key, tensor in self.gate.named_parameters()}
+            named |= {f"gate.{key}": tensor for key, tensor in self.gate.named_buffers()}
         return named
 
     def save(self, folder: Path, *, base_model: str = "") -> None:
@@ -204,51 +233,6 @@ class _Found:
     repacking: tuple[nn.Module, ...]
 
 
-def find_projections(model: nn.Module, targets: Sequence[str]) -> list[Projection]:
-    """The linear layers that ``targets`` name, in the model's order.
-
-    Raises:
-        UsageError: a target that names none, with the names there are; or ``model`` carries
-            meta-LoRA already.
-    """
-    require_bare(model)
-    linears = list(linear_layers(model))
-    for target in targets or ("",):
-        if not any(_ends_in(projection.name, target) for projection in linears):
-            known = sorted({projection.name.rpartition(".")[2] for projection in linears})
-            raise UsageError(
-                f"no linear layer is named {target!r}",
-                where="targets",
-                hint=f"{did_you_mean(target, known)} Linear layers here: {', '.join(known)}.",
-            )
-    return [
-        projection
-        for projection in linears
-        if any(_ends_in(projection.name, target) for target in targets)
-    ]
-
-
-def require_bare(model: nn.Module) -> None:
-    """Refuse a model that carries meta-LoRA already.
-
-    Raises:
-        UsageError: it does.
-    """
-    if any(isinstance(layer, MetaLoraLinear) for layer in model.modules()):
-        raise UsageError(
-            "the model carries meta-LoRA already", where="attach", hint="Call detach() first."
-        )
-
-
-def linear_layers(model: nn.Module) -> Iterator[Projection]:
-    """Every linear layer of ``model`` with its widths, in the model's order."""
-    for name, layer in model.named_modules():
-        for inputs, outputs in (("in_features", "out_features"), ("nx", "nf")):
-            widths = getattr(layer, inputs, None), getattr(layer, outputs, None)
-            if isinstance(widths[0], int) and isinstance(widths[1], int):
-                yield Projection(name, layer, widths[0], widths[1])
-
-
 def _experts(settings: MetaLoraSettings, projection: Projection) -> Experts:
     return Experts(
         settings,
@@ -265,10 +249,6 @@ def _device(layer: nn.Module) -> torch.device:
 
 def _trainable(model: nn.Module) -> tuple[nn.Parameter, ...]:
     return tuple(parameter for parameter in model.parameters() if parameter.requires_grad)
-
-
-def _ends_in(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")
 
 
 def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:

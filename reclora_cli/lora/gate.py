@@ -4,7 +4,15 @@
 
 ``norm="before"`` is the authors' code, which normalises R_c ahead of the first linear layer.
 There is one gate for each adapted projection (the authors' choice) or one for the whole model;
-all gates are evaluated together, always in fp32.
+all gates are evaluated together, always in fp32. Under ``mixing: full`` a second head on the same
+hidden layer gives the scores E of ``cores``; it starts at 0, which is ``product``.
+
+Two options go beyond the papers. ``start="even"`` starts the outer layer at 0, so that untrained
+every sample's weights are 1 / K: what sets samples apart is learnt, not drawn. ``normalise=
+"standard"`` takes from each unit of the representation its mean and divides by its spread, both
+measured once (``fit_input``). Why: a CRM's last hidden layer comes out of a ReLU, so its rows share
+a positive part, about as long as what sets them apart. LayerNorm is over units, not over rows: it
+does not take that part away. Without it, rows' weights start 1.5 to 2 times further apart.
 
 Shapes: P projections, B samples, K experts, W width of the representation, H hidden width.
 """
@@ -21,10 +29,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.lora import cores
 from reclora_cli.seeding import torch_stream
 
 Norm = Literal["after", "before"]
 Scope = Literal["projection", "shared"]
+Start = Literal["random", "even"]
+Normalise = Literal["none", "standard"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class GateSettings:
         temperature: tau of the softmax; larger is closer to uniform.
         norm: LayerNorm after the first linear layer (Eq. 13) or before it (authors' code).
         scope: one gate for each projection, or one shared by all of them.
+        start: of the outer layer: random as PyTorch's linear layers, or even (0).
+        normalise: the representation as it is, or standardised; see ``Gate.fit_input``.
 
     Raises:
         UsageError: a value outside its range.
@@ -49,6 +62,8 @@ class GateSettings:
     temperature: float = 1.0
     norm: Norm = "after"
     scope: Scope = "projection"
+    start: Start = "random"
+    normalise: Normalise = "none"
 
     def __post_init__(self) -> None:
         if self.input_width < 1 or self.hidden < 1:
@@ -62,6 +77,8 @@ class GateSettings:
         for key, value, known in (
             ("norm", self.norm, get_args(Norm)),
             ("scope", self.scope, get_args(Scope)),
+            ("start", self.start, get_args(Start)),
+            ("normalise", self.normalise, get_args(Normalise)),
         ):
             if value not in known:
                 raise UsageError(f"{value!r} is not one of {known}", where=f"gate.{key}")
@@ -78,10 +95,20 @@ class Gate(nn.Module):
         projections: the P names that gates are made for.
         experts: K.
         seed: of the initial weights.
+        full: whether it also predicts cores.
     """
 
+    input_mean: Tensor
+    input_spread: Tensor
+
     def __init__(
-        self, settings: GateSettings, projections: Sequence[str], experts: int, *, seed: int = 0
+        self,
+        settings: GateSettings,
+        projections: Sequence[str],
+        experts: int,
+        *,
+        seed: int = 0,
+        full: bool = False,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -96,6 +123,12 @@ class Gate(nn.Module):
         self.inner_bias = nn.Parameter(torch.empty(count, hidden))
         self.outer_weight = nn.Parameter(torch.empty(count, experts, hidden))
         self.outer_bias = nn.Parameter(torch.empty(count, experts))
+        if full:
+            self.core_weight = nn.Parameter(torch.zeros(count, experts**2, hidden))
+            self.core_bias = nn.Parameter(torch.zeros(count, experts**2))
+        if settings.normalise == "standard":
+            self.register_buffer("input_mean", torch.zeros(width))
+            self.register_buffer("input_spread", torch.ones(width))
         self._initialise(names, seed)
 
     @torch.no_grad()
@@ -110,6 +143,22 @@ class Gate(nn.Module):
                 bound = 1 / math.sqrt(weight.shape[-1])
                 weight[index].uniform_(-bound, bound, generator=stream)
                 bias[index].uniform_(-bound, bound, generator=stream)
+        if self.settings.start == "even":
+            self.outer_weight.zero_()
+            self.outer_bias.zero_()
+
+    @torch.no_grad()
+    def fit_input(self, representation_NW: Tensor) -> None:
+        """Measure each unit's mean and spread over the representations that training will see.
+
+        A unit that never moves keeps the spread 1. Nothing happens with ``normalise="none"``.
+        """
+        if self.settings.normalise == "none":
+            return
+        spread_W, mean_W = torch.std_mean(representation_NW.double(), dim=0, correction=0)
+        still_W = spread_W <= 1e-6 * mean_W.abs().clamp_min(1e-6)
+        self.input_mean.copy_(mean_W)
+        self.input_spread.copy_(spread_W.masked_fill(still_W, 1.0))
 
     def forward(self, representation: Tensor) -> Tensor:
         """Weights over the experts.
@@ -124,6 +173,45 @@ class Gate(nn.Module):
         Raises:
             RecloraError: ``representation`` is not (B, W).
         """
+        with torch.autocast(representation.device.type, enabled=False):
+            alpha_PBK = self._alpha(self._hidden(representation))
+        return alpha_PBK.expand(self.projections, -1, -1)
+
+    def cores(self, representation: Tensor) -> Tensor:
+        """The cores of ``mixing: full``, (P, B, K, K) in fp32; see ``cores.predicted``.
+
+        Its rows' absolute values sum to what ``forward`` returns.
+
+        Raises:
+            RecloraError: ``representation`` is not (B, W).
+        """
+        with torch.autocast(representation.device.type, enabled=False):
+            hidden_PBH = self._hidden(representation)
+            scores_PBQ = _linear(hidden_PBH, self.core_weight, self.core_bias)
+            scores_PBKK = scores_PBQ.view(*hidden_PBH.shape[:2], self.experts, self.experts)
+            cores_PBKK = cores.predicted(self._alpha(hidden_PBH), scores_PBKK)
+        return cores_PBKK.expand(self.projections, -1, -1, -1)
+
+    def _alpha(self, hidden_PBH: Tensor) -> Tensor:
+        """Eq. 14, (P or 1, B, K)."""
+        beta_PBK = _linear(hidden_PBH, self.outer_weight, self.outer_bias)
+        return torch.softmax(beta_PBK / self.settings.temperature, -1)
+
+    def _hidden(self, representation_BW: Tensor) -> Tensor:
+        """What both heads read, (P or 1, B, H)."""
+        self._check(representation_BW)
+        x_BW = representation_BW.float()
+        if self.settings.normalise == "standard":
+            x_BW = (x_BW - self.input_mean) / self.input_spread
+        x_PBW = x_BW.expand(len(self.norm_weight), -1, -1)
+        if self.settings.norm == "before":
+            x_PBW = self._normalise(x_PBW)
+        hidden_PBH = _linear(x_PBW, self.inner_weight, self.inner_bias)
+        if self.settings.norm == "after":
+            hidden_PBH = self._normalise(hidden_PBH)
+        return F.dropout(F.relu(hidden_PBH), self.settings.dropout, self.training)
+
+    def _check(self, representation: Tensor) -> None:
         width = self.settings.input_width
         if representation.ndim != 2 or representation.shape[1] != width:
             raise RecloraError(
@@ -132,25 +220,12 @@ class Gate(nn.Module):
                 where="gate",
                 hint="Pass the representation the gate was made for (GateSettings.input_width).",
             )
-        with torch.autocast(representation.device.type, enabled=False):
-            alpha = torch.softmax(self._scores(representation) / self.settings.temperature, -1)
-        return alpha.expand(self.projections, -1, -1)
-
-    def _scores(self, representation_BW: Tensor) -> Tensor:
-        """beta, (P or 1, B, K)."""
-        x_PBW = representation_BW.float().expand(len(self.norm_weight), -1, -1)
-        if self.settings.norm == "before":
-            x_PBW = self._normalise(x_PBW)
-        hidden_PBH = torch.baddbmm(
-            self.inner_bias.float()[:, None], x_PBW, self.inner_weight.float().mT
-        )
-        if self.settings.norm == "after":
-            hidden_PBH = self._normalise(hidden_PBH)
-        hidden_PBH = F.dropout(F.relu(hidden_PBH), self.settings.dropout, self.training)
-        return torch.baddbmm(
-            self.outer_bias.float()[:, None], hidden_PBH, self.outer_weight.float().mT
-        )
 
     def _normalise(self, x: Tensor) -> Tensor:
         normed = F.layer_norm(x, x.shape[-1:])
         return normed * self.norm_weight.float()[:, None] + self.norm_bias.float()[:, None]
+
+
+def _linear(x_PBI: Tensor, weight_POI: Tensor, bias_PO: Tensor) -> Tensor:
+    """Each projection's own linear layer, (P, B, O) in fp32."""
+    return torch.baddbmm(bias_PO.float()[:, None], x_PBI, weight_POI.float().mT)

@@ -1,12 +1,14 @@
 """Meta-LoRA: K low-rank experts beside one frozen linear layer, mixed anew for each sample.
 
-With A = [A_1 ... A_K], B = [B_1 ... B_K] and s = alpha / rank, both mixings are one formula,
-``dW = s A (C kron I_R) B^T``, with a K x K core C made of the sample's gate weights a:
+With A = [A_1 ... A_K], B = [B_1 ... B_K] and s = alpha / rank, all mixings are one formula,
+``dW = s A (C kron I_R) B^T``, with a K x K core C of the sample's own (``cores``):
 
 * ``product`` (RecLoRA, Eq. 11): C = diag(a), so ``dW = s sum_k a_k A_k B_k^T``. It is computed
   as one LoRA of rank K R whose K blocks are scaled between the two matmuls.
 * ``weights`` (the authors' code): C = a a^T, so ``dW = s (sum_k a_k A_k)(sum_k a_k B_k)^T``. It
   is computed as a LoRA of rank R with matrices of each sample's own.
+* ``full`` (inspired by ReLLaX): C is predicted. It is computed as ``product`` is, with C for the
+  scaling: a K x K matmul for each token and rank.
 
 A sample's dW is never built. K = 1 is plain LoRA and reads no gate weights.
 
@@ -28,11 +30,9 @@ from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.lora.gate import GateSettings
 from reclora_cli.seeding import torch_stream
 
-Mixing = Literal["product", "weights"]
+Mixing = Literal["product", "weights", "full"]
 
-BINDING_HINT = (
-    "Run forward and backward inside `with meta.bound(meta.gate_weights(representation)):`."
-)
+BINDING_HINT = "Run forward and backward inside `with meta.bound(meta.mixture(representation)):`."
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class MetaLoraSettings:
         rank: R of each expert.
         alpha: the update is scaled by ``alpha / rank``.
         targets: names of the projections to adapt, as suffixes of their module names.
-        mixing: ``product`` (Eq. 11) or ``weights`` (the authors' code).
+        mixing: ``product`` (Eq. 11), ``weights`` (the authors' code) or ``full``.
         dropout: on the experts' input, in training.
         gate: ``None`` when K is 1, or when the caller brings gate weights of its own.
         seed: of the initial weights.
@@ -74,38 +74,44 @@ class MetaLoraSettings:
             raise UsageError(f"{self.mixing!r} is not one of {get_args(Mixing)}", where="mixing")
 
     @property
+    def mixture_shape(self) -> tuple[int, ...]:
+        """Of one sample's mixture at one projection: (K,), or the core (K, K) of ``full``."""
+        full = self.mixing == "full" and self.experts > 1
+        return (self.experts, self.experts) if full else (self.experts,)
+
+    @property
     def scale(self) -> float:
         """s = alpha / rank."""
         return self.alpha / self.rank
 
 
 class Binding:
-    """The gate weights in force; one object shared by all wrapped projections of a model."""
+    """The mixture in force; one object shared by all wrapped projections of a model."""
 
     def __init__(self) -> None:
         self._weights: Sequence[Tensor] | None = None
 
     def swap(self, weights: Sequence[Tensor] | None) -> Sequence[Tensor] | None:
-        """Put ``weights`` (P tensors (B, K)) in force and return those that were."""
+        """Put ``weights`` (P tensors (B, K) or (B, K, K)) in force; return those that were."""
         before, self._weights = self._weights, weights
         return before
 
     def read(self, projection: int, name: str, batch: int) -> Tensor:
-        """(B, K) of one projection.
+        """(B, K), or the cores (B, K, K) of ``full``, of one projection.
 
         Raises:
             RecloraError: nothing is bound, or it is bound for another number of samples.
         """
         if self._weights is None:
             raise RecloraError("gate weights were read unbound", where=name, hint=BINDING_HINT)
-        weights_BK = self._weights[projection]
-        if weights_BK.shape[0] != batch:
+        weights = self._weights[projection]
+        if weights.shape[0] != batch:
             raise RecloraError(
-                f"gate weights are bound for {weights_BK.shape[0]} samples, the batch has {batch}",
+                f"gate weights are bound for {weights.shape[0]} samples, the batch has {batch}",
                 where=name,
                 hint="Bind one row for each sample of the batch; repeat rows for beams.",
             )
-        return weights_BK
+        return weights
 
 
 class Experts(nn.Module):
@@ -136,24 +142,24 @@ class Experts(nn.Module):
         self.A = nn.Parameter(start.to(device))
         self.B = nn.Parameter(torch.zeros(count, rank, outputs, dtype=torch.float32, device=device))
 
-    def forward(self, y: Tensor, x: Tensor, alpha_BK: Tensor | None) -> Tensor:
+    def forward(self, y: Tensor, x: Tensor, mixture: Tensor | None) -> Tensor:
         """``y + dW x``.
 
         Args:
             y: (B, ..., O), what the base layer gave.
             x: (B, ..., D), what the base layer read.
-            alpha_BK: gate weights (B, K); not read when K is 1.
+            mixture: gate weights (B, K), under ``full`` cores (B, K, K); not read when K is 1.
 
         Returns:
             (B, ..., O) in the dtype of ``y``.
         """
         x = F.dropout(x.to(y.dtype), self.settings.dropout, self.training)
         A, B = self.A.to(y.dtype), self.B.to(y.dtype)
-        if alpha_BK is None:
+        if mixture is None:
             return self._plain(y, x, A, B)
-        alpha_BK = alpha_BK.to(y.device, y.dtype)
-        mix = self._product if self.settings.mixing == "product" else self._weights
-        return mix(_tokens(y), _tokens(x), A, B, alpha_BK).view(y.shape)
+        mixings = {"product": self._product, "weights": self._weights, "full": self._full}
+        mix = mixings[self.settings.mixing]
+        return mix(_tokens(y), _tokens(x), A, B, mixture.to(y.device, y.dtype)).view(y.shape)
 
     def _plain(self, y: Tensor, x: Tensor, A: Tensor, B: Tensor) -> Tensor:
         h_NR = F.linear(x, A[0]).flatten(0, -2)
@@ -170,6 +176,14 @@ class Experts(nn.Module):
         A_BRD = (alpha_BK @ A.flatten(1)).view(-1, *A.shape[1:])
         B_BRO = (alpha_BK @ B.flatten(1)).view(-1, *B.shape[1:])
         return torch.baddbmm(y, torch.bmm(x, A_BRD.mT), B_BRO, alpha=self.settings.scale)
+
+    def _full(self, y: Tensor, x: Tensor, A: Tensor, B: Tensor, core_BKK: Tensor) -> Tensor:
+        # Rank-major: the K experts stand side by side, so that a core meets them in one matmul.
+        A_QD, B_QO = A.transpose(0, 1).flatten(0, 1), B.transpose(0, 1).flatten(0, 1)
+        (batch, tokens, _), (rank, experts) = x.shape, (A.shape[1], A.shape[0])
+        h_BNK = F.linear(x, A_QD).reshape(batch, tokens * rank, experts)
+        h_MQ = torch.bmm(h_BNK, core_BKK).view(batch * tokens, rank * experts)
+        return torch.addmm(y.flatten(0, 1), h_MQ, B_QO, alpha=self.settings.scale)
 
 
 class MetaLoraLinear(nn.Module):
@@ -200,9 +214,9 @@ class MetaLoraLinear(nn.Module):
             RecloraError: K > 1 and no gate weights are bound, or for another batch size.
         """
         plain = self.experts.settings.experts == 1
-        alpha_BK = None if plain else self._binding.read(self.index, self.name, x.shape[0])
+        mixture = None if plain else self._binding.read(self.index, self.name, x.shape[0])
         y: Tensor = self.base(x)
-        return cast(Tensor, self.experts(y, x, alpha_BK))
+        return cast(Tensor, self.experts(y, x, mixture))
 
     @property
     def weight(self) -> Tensor:
@@ -217,4 +231,4 @@ class MetaLoraLinear(nn.Module):
 
 def _tokens(x: Tensor) -> Tensor:
     """(B, ..., D) as (B, T, D)."""
-    return x.reshape(x.shape[0], -1, x.shape[-1])
+    return x.flatten(1, -2) if x.ndim > 2 else x[:, None]

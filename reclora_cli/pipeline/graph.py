@@ -19,6 +19,7 @@ from reclora_cli.errors import MissingInputError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.stages import locate, runs
+from reclora_cli.stages.import_adapter import check_start
 from reclora_cli.workspace import Artefact, Workspace
 
 _ARTEFACTS: dict[str, Callable[[Recipe, Workspace], Artefact]] = {
@@ -108,8 +109,10 @@ def ensure(
 
     Raises:
         MissingInputError: a needed stage may not run; names the command.
+        RecloraError: what the recipe's tuning is to start from is missing, foreign or damaged.
     """
     ran: list[str] = []
+    check_start(recipe)
     before = lacking(stage, recipe, workspace)
     if not no_deps and "finetune" in [lack.stage for lack in before]:
         _ask_to_finetune(stage, recipe, confirm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,3 +31,11 @@ def micro_batches(lengths: NDArray[Any], max_tokens: int) -> list[NDArray[np.int
         batches.append(order[start : start + rows])
         start += rows
     return batches
+
+
+def padding_share(lengths: NDArray[Any], batches: Sequence[NDArray[np.int64]]) -> float:
+    """Padding's share of all tokens that ``batches`` of prompts of these ``lengths`` compute."""
+    lengths = np.asarray(lengths)
+    computed = sum(len(batch) * int(lengths[batch].max()) for batch in batches)
+    own = sum(int(lengths[batch].sum()) for batch in batches)
+    return 1 - own / computed if computed else 0.0

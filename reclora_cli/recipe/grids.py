@@ -1,4 +1,5 @@
-"""The grids that the paper searched for its CRMs (RecLoRA, appendix B.1), as keys of the recipe.
+"""The grids that the paper searched (RecLoRA, appendix B.1), as keys of the recipe: of its CRMs,
+and of the adapters in the LM.
 
 ReLU, AdamW and AutoInt's single head are fixed there, and so in ``recipes/base.yaml``. What a grid
 does not name keeps the recipe's value: DIN's and SIM's attention width (64 here), the depth of
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from reclora_cli.errors import UsageError, did_you_mean
 
-Value = int | float | list[int]
+Value = Any
 Grid = Mapping[str, tuple[Value, ...]]
 
 EVERY_MODEL: Grid = {
@@ -64,6 +66,51 @@ MODELS: Mapping[str, Grid] = {
 }
 
 
+LMS: Mapping[str, Grid] = {
+    "meta": {
+        "finetune.batch_size": (64, 128, 256),
+        "finetune.learning_rate": (1e-3, 5e-4, 3e-4, 1e-4),
+        "finetune.epochs": (5, 10),
+        "gate.temperature": (1.0, 5.0, 10.0, 15.0),
+    },
+    "lora": {
+        "finetune.batch_size": (64, 128, 256),
+        "finetune.learning_rate": (1e-3, 5e-4, 1e-4),
+        "finetune.epochs": (5, 10),
+    },
+}
+"""By ``adapter.kind``. RecLoRA's values are those of the authors' runs (5 epochs, 10 on ML-25M);
+TALLRec's and ReLLa's those of appendix B.1. The gates learn at the searched rate, unless
+``finetune.gate_learning_rate`` says otherwise."""
+
+
+def lm_grid_of(
+    kind: str,
+    *,
+    gated: bool,
+    own: Mapping[str, Collection[Any]] | None = None,
+    held: Collection[str] = (),
+) -> Grid:
+    """What ``finetune --tune`` searches: key of the recipe -> its values.
+
+    Args:
+        kind: of the adapter, ``meta`` or ``lora``.
+        gated: a gate mixes the experts; without one its temperature is not searched.
+        own: a grid in place of the paper's (``tune.grid``).
+        held: keys, or sections, that keep the recipe's values.
+
+    Raises:
+        UsageError: a key has no values, or everything is held.
+    """
+    whole = LMS[kind] if own is None else {key: tuple(values) for key, values in own.items()}
+    empty = [key for key, values in whole.items() if not values]
+    if empty:
+        raise UsageError(f"no value to try for {', '.join(empty)}", where="tune.grid")
+    return _left(
+        {k: v for k, v in whole.items() if own is not None or gated or k[:5] != "gate."}, held
+    )
+
+
 def grid_of(model: str, held: Collection[str] = ()) -> Grid:
     """What is searched for ``model``: key of the recipe -> its values.
 
@@ -79,9 +126,14 @@ def grid_of(model: str, held: Collection[str] = ()) -> Grid:
             where="--tune",
             hint=did_you_mean(model, MODELS),
         )
+    return _left({**EVERY_MODEL, **MODELS[model]}, held)
+
+
+def _left(grid: Grid, held: Collection[str]) -> Grid:
+    """``grid`` without what is held."""
     found = {
         key: values
-        for key, values in {**EVERY_MODEL, **MODELS[model]}.items()
+        for key, values in grid.items()
         if not any(key == name or key.startswith(f"{name}.") for name in held)
     }
     if not found:

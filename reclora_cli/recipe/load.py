@@ -17,6 +17,9 @@ from reclora_cli.recipe.layers import Tree, laid, with_settings_of_its_crm
 from reclora_cli.recipe.tree import Recipe
 from reclora_cli.recipe.yaml_core import parse
 
+LLMS, PRESETS, METHODS = "llms", "presets", "methods"
+"""Folders of recipes that are laid over one of a dataset, in this order."""
+
 
 def recipes_folder() -> Path:
     """Where the shipped recipes lie: inside the wheel, or beside the package in a checkout."""
@@ -25,13 +28,15 @@ def recipes_folder() -> Path:
 
 
 def names(kind: str = "") -> list[str]:
-    """Names of the shipped recipes of one folder (``""`` for datasets, ``"methods"``)."""
+    """Names of the shipped recipes of one folder: ``""`` for datasets, else as ``METHODS``."""
     return sorted(path.stem for path in (recipes_folder() / kind).glob("*.yaml"))
 
 
 def load(
     name: str | Path,
     *,
+    llm: str | None = None,
+    preset: str | None = None,
     method: str | None = None,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
@@ -40,7 +45,10 @@ def load(
 
     Args:
         name: a shipped recipe such as ``ml-1m``, or the path of a YAML file.
-        method: a shipped method such as ``reclora``, laid over the recipe.
+        llm: a shipped LM such as ``vicuna-7b``, laid over the recipe; any other name, hub id or
+            path becomes ``lm.name``, over all else.
+        preset: a shipped preset such as ``paper``, laid over these.
+        method: a shipped method such as ``reclora``, laid over these.
         overrides: ``section.key=value`` strings as ``--set`` takes them; YAML values.
         values: ``{"section.key": value}`` from flags; applied last, ``None`` is skipped.
 
@@ -49,11 +57,16 @@ def load(
         UsageError: unknown names, unknown keys or wrong values, all listed at once.
     """
     tree = _read(_locate(name))
-    if method is not None:
-        tree = laid(tree, _read(_locate(method, "methods")))
+    known_llm = llm in names(LLMS)
+    chosen = {LLMS: llm if known_llm else None, PRESETS: preset, METHODS: method}
+    for folder, named in chosen.items():
+        if named is not None:
+            tree = laid(tree, _read(_locate(named, folder)))
     for text in overrides:
         tree = laid(tree, _parse_override(text))
     given = {path: value for path, value in (values or {}).items() if value is not None}
+    if llm is not None and not known_llm:
+        given["lm.name"] = llm
     whole = with_settings_of_its_crm(merged(tree, given), where=str(name))
     return from_tree(whole, where=str(name))
 
@@ -113,7 +126,7 @@ def _locate(name: str | Path, folder: str = "") -> Path:
         return path
     shipped = recipes_folder() / folder / f"{name}.yaml"
     if not shipped.is_file():
-        kind = "method" if folder else "recipe"
+        kind = folder.removesuffix("s") or "recipe"
         raise UsageError(
             f"unknown {kind} {str(name)!r}", hint=did_you_mean(str(name), names(folder))
         )
@@ -144,7 +157,10 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> Tree:
 
 
 def _place_files(tree: Tree, folder: Path) -> None:
-    """Make the paths of ``data.tables`` absolute: they are relative to the recipe they stand in."""
+    """Make the paths in a recipe absolute: they are relative to the file they stand in."""
+    adapter = tree.get("adapter")
+    if isinstance(adapter, dict) and isinstance(adapter.get("start"), str):
+        adapter["start"] = str((folder / Path(adapter["start"]).expanduser()).absolute())
     data = tree.get("data")
     tables = data.get("tables") if isinstance(data, dict) else None
     for table in tables.values() if isinstance(tables, dict) else ():
@@ -157,9 +173,11 @@ def _parse_override(text: str) -> Tree:
     if not equals or not path.strip():
         raise UsageError(f"expected section.key=value, got {text!r}", where="--set")
     try:
-        return _nest(path.strip().split("."), parse(value))
+        tree = _nest(path.strip().split("."), parse(value))
     except yaml.YAMLError:
         raise UsageError(f"the value of {path!r} is not valid YAML", where="--set") from None
+    _place_files(tree, Path.cwd())
+    return tree
 
 
 def _nest(path: Iterable[str], value: Any) -> Tree:

@@ -63,6 +63,9 @@ class LmRecipe(Section):
     quantisation: Literal["none", "8bit", "4bit"] = Field(
         description="bitsandbytes quantisation of the frozen base"
     )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        description="of the frozen base: auto is bf16 on GPUs that have it, fp32 elsewhere"
+    )
     chat_template: Literal["auto", "off"] = Field(
         description="auto: one user turn in the tokenizer's chat template, if it has one"
     )
@@ -165,14 +168,28 @@ class AdapterRecipe(Section):
     alpha: PositiveFloat = Field(description="the update is scaled by alpha / rank")
     dropout: Fraction
     targets: tuple[str, ...] = Field(description="names of the projections to adapt", min_length=1)
-    mixing: Literal["product", "weights"] = Field(
-        description="product: Eq. 11; weights: the authors' code"
+    mixing: Literal["product", "weights", "full"] = Field(
+        description="product: Eq. 11; weights: the authors' code; full: a predicted K x K core"
+    )
+    start: str | None = Field(
+        description="folder of a PEFT LoRA that every expert starts as; null: from nothing"
     )
 
 
 class GateRecipe(Section):
     """The soft router from R_c to the experts' weights (Eq. 13-14)."""
 
+    input: Literal["row", "user"] = Field(
+        description="row: R_c of user and target (the paper); user: of the user without a target"
+    )
+    normalise: Literal["none", "standard"] = Field(
+        description="none: R_c as it is (the paper); standard: each unit less its mean over the "
+        "shots, divided by its spread over them"
+    )
+    start: Literal["random", "even"] = Field(
+        description="random: as PyTorch starts linear layers; even: untrained, every row's "
+        "weights are 1 / K"
+    )
     hidden: PositiveInt
     dropout: Fraction
     temperature: PositiveFloat = Field(description="tau of the softmax")
@@ -200,11 +217,23 @@ class FinetuneRecipe(Section):
     epochs: PositiveInt
     batch_size: PositiveInt = Field(description="rows per optimizer step")
     learning_rate: PositiveFloat
-    gate_learning_rate: PositiveFloat = Field(description="learning rate of the gates")
+    gate_learning_rate: PositiveFloat | None = Field(
+        description="learning rate of the gates; null: learning_rate"
+    )
     weight_decay: Annotated[float, Field(ge=0)]
     warm_up: Fraction = Field(description="share of the steps with rising learning rate")
     clip_norm: PositiveFloat = Field(description="gradient norm limit")
-    micro_batch_tokens: PositiveInt = Field(description="prompt tokens in one forward pass")
+    micro_batch_tokens: PositiveInt | Literal["auto"] = Field(
+        description="padded tokens in one forward pass; auto: as the memory plan says"
+    )
+    gradient_checkpointing: Literal["auto", "on", "off"] = Field(
+        description="compute activations again in the backward pass; auto: only when one prompt "
+        "would not fit otherwise"
+    )
+    memory_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="share of the device's free memory that the plan may take"
+    )
+    compile: bool = Field(description="torch.compile the LM: minutes at the start, faster steps")
     checkpoint_every: PositiveInt = Field(description="optimizer steps between checkpoints")
 
 
@@ -216,6 +245,23 @@ class EvaluateRecipe(Section):
     resamples: PositiveInt = Field(description="bootstrap resamples")
     confidence: Annotated[float, Field(gt=0, lt=1)]
     batch_tokens: PositiveInt = Field(description="prompt tokens in one scoring forward pass")
+
+
+class TuneRecipe(Section):
+    """``finetune --tune``: what is searched, and which validation rows decide."""
+
+    rows: NonNegativeInt = Field(
+        description="validation rows that score a trial, a seeded subset; 0 means every row"
+    )
+    decides: Literal["all", "seen", "unseen", "as-test"] = Field(
+        description="whose AUC decides; see crm.stop_on"
+    )
+    passes_per_epoch: PositiveInt = Field(
+        description="times in each epoch that the rows are scored; a trial may be pruned then"
+    )
+    grid: dict[str, tuple[Any, ...]] | None = Field(
+        description="key of the recipe -> values to try; null: the paper's grid of the method"
+    )
 
 
 class Recipe(Section):
@@ -230,4 +276,5 @@ class Recipe(Section):
     adapter: AdapterRecipe
     gate: GateRecipe
     finetune: FinetuneRecipe
+    tune: TuneRecipe
     evaluate: EvaluateRecipe

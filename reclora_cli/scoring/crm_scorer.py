@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -124,6 +125,11 @@ class CrmScorer:
         """d."""
         return self.model.representation_width
 
+    @property
+    def history(self) -> int:
+        """L, the behaviours it reads for a row."""
+        return self._config.history
+
     def behaviours(self, rows: Ints) -> Positions:
         """Positions of what it reads for stored rows, (n, L) in time order, -1 after the end.
 
@@ -182,8 +188,16 @@ class CrmScorer:
         return np.concatenate(found)
 
 
+class Represents(Protocol):
+    """What gives stored rows their R_c, with a name that changes when R_c does."""
+
+    identity: str
+
+    def represent(self, rows: Ints, progress: Progress = SILENT) -> NDArray[np.float32]: ...
+
+
 def cached_representations(
-    scorer: CrmScorer, rows: Ints, file: Path, progress: Progress = SILENT
+    scorer: Represents, rows: Ints, file: Path, progress: Progress = SILENT
 ) -> NDArray[np.float32]:
     """R_c of ``rows``, (n, d): read from ``file`` when it is of these rows and this CRM, else made.
 

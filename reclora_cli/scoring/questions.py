@@ -65,6 +65,20 @@ class Questions:
             ends.append(start + int(met[0]) if len(met) else end)
         return cls(np.full(len(items), user), np.asarray(items, dtype=np.int64), np.array(ends))
 
+    @classmethod
+    def of_pair(cls, store: InteractionsStore, user: int, item: int) -> Questions:
+        """One user and one item: the user's latest stored row of it, else asked about now."""
+        rows = store.rows_of_user(user)
+        of_item = rows[store.row_item(rows) == item]
+        if len(of_item):
+            return cls.of_rows(store, of_item[-1:])
+        return cls.of_user(store, user, np.array([item]))
+
+    @classmethod
+    def now(cls, store: InteractionsStore, user: int) -> Questions:
+        """After all of the user's behaviours, of no item (0 stands there): for what reads none."""
+        return cls(np.array([user]), np.zeros(1, np.int64), store.user_start[[user + 1]])
+
     def recent(self, store: InteractionsStore, k: int) -> Positions:
         """The last ``k`` behaviours before each question, (n, k) as ``histories.recent``."""
         starts = store.user_start[self.users]

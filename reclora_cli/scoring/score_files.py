@@ -7,6 +7,9 @@ which model gave the scores, and of which store; scores of the same model are ta
 of the folder, row by row, so a subset of what is already scored costs nothing and an interrupted
 scoring goes on where it was. Files of format 1, without the slices, are read like any other and
 written anew, from their own scores, when their rows are next asked for.
+
+Several processes score in rounds: each its share of the next rows. All learn what a round found,
+and the main one keeps it.
 """
 
 from __future__ import annotations
@@ -29,11 +32,12 @@ from reclora_cli.data import schema
 from reclora_cli.data.slices import POPULARITY_BOUNDS, RowSlices, row_slices
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
+from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress, Task
 from reclora_cli.workspace import MANIFEST, Artefact, atomic_file
 
 ROWS_AT_A_TIME = 256
-"""Rows in one call of a scorer: a killed process loses at most these and ``_FLUSH_SECONDS``."""
+"""Rows of one process in a round: who is killed loses at most a round and ``_FLUSH_SECONDS``."""
 
 FORMAT = 2
 PROBABILITY = "probability"
@@ -115,37 +119,42 @@ def score(
     split: str,
     progress: Progress = SILENT,
     force: bool = False,
+    together: Processes = ALONE,
 ) -> Scores:
     """Scores of ``rows``; what ``folder`` lacks is scored and kept there.
 
     Args:
         rows: (n,) ascending row ids.
         force: score every row anew.
+        together: processes that share the rows; each learns all scores, the main one writes.
 
     Raises:
         RecloraError: the model gives a score that is not a number.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{split}-{rows_hash(rows)}.parquet"
     partial = file.with_name(file.stem + PARTIAL)
+    if together.main:
+        folder.mkdir(parents=True, exist_ok=True)
+        if force:
+            partial.unlink(missing_ok=True)
     found, seconds = np.full(len(rows), np.nan), 0.0
-    if force:
-        partial.unlink(missing_ok=True)
-    else:
-        found, seconds = known_scores(scorer, rows, folder)
+    if not force:
+        found, seconds = together.from_main(lambda: known_scores(scorer, rows, folder))
     lacking = np.flatnonzero(np.isnan(found))
-    writing = _Writing(scorer, store, rows, found, seconds, split)
+    writing = _Writing(scorer, store, rows, found, seconds, split, together)
     with (
         progress.task(f"score {scorer.name}", total=len(lacking), unit="rows") as task,
         _kept_on_the_way_out(writing, partial),
     ):
-        for at in range(0, len(lacking), ROWS_AT_A_TIME):
-            writing.score(lacking[at : at + ROWS_AT_A_TIME], task, progress)
+        step = ROWS_AT_A_TIME * together.count
+        for at in range(0, len(lacking), step):
+            writing.score(lacking[at : at + step], task, progress)
             if time.monotonic() - writing.flushed > _FLUSH_SECONDS:
                 writing.flush(partial)
-    if len(lacking) or not _is_current(file, scorer):
-        writing.flush(file)
-    partial.unlink(missing_ok=True)
+    if together.main:
+        if len(lacking) or not _is_current(file, scorer):
+            writing.flush(file)
+        partial.unlink(missing_ok=True)
     return Scores(found, len(lacking), round(writing.seconds, 3), file)
 
 
@@ -171,28 +180,39 @@ class _Writing:
         found: Probabilities,
         seconds: float,
         split: str,
+        together: Processes,
     ) -> None:
         self._scorer, self._store, self._rows, self._found = scorer, store, rows, found
-        self._split = split
+        self._split, self._together = split, together
         self._slices = row_slices(store, rows)
         self.seconds = seconds
         self.flushed = time.monotonic()
 
     def score(self, at: NDArray[np.intp], task: Task, progress: Progress) -> None:
+        """Score the rows at ``at`` together with the other processes."""
         start = time.perf_counter()
         inner = _RowsOf(task, progress)
-        values = np.asarray(self._scorer.score(self._rows[at], inner), dtype=np.float64)
+        own = at[self._together.share(len(at))]
+        # A process without a row of its own scores one nevertheless: all ask a sharded LM together.
+        values = self._ask(own if len(own) else at[:1], inner)[: len(own)]
+        self._found[at] = self._together.gathered(values)
+        self.seconds += time.perf_counter() - start
+        task.advance(len(at) - inner.done)
+
+    def _ask(self, at: NDArray[np.intp], progress: Progress) -> Probabilities:
+        values = np.asarray(self._scorer.score(self._rows[at], progress), dtype=np.float64)
         if not np.isfinite(values).all():
             row = int(self._rows[at][np.argmax(~np.isfinite(values))])
             raise RecloraError(
                 f"{self._scorer.name} gives row {row} a score that is not a number",
                 hint="Its numbers overflowed in training; train it again at a lower learning rate.",
             )
-        self._found[at] = values
-        self.seconds += time.perf_counter() - start
-        task.advance(len(at) - inner.done)
+        return values
 
     def flush(self, file: Path) -> None:
+        """Write down what is scored; the main process does."""
+        if not self._together.main:
+            return
         done = ~np.isnan(self._found)
         rows = self._rows[done]
         table = pa.table(

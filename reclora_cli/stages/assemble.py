@@ -14,8 +14,10 @@ from reclora_cli.crm.texts import ReadTexts
 from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.lm.answers import Answers
+from reclora_cli.lm.find import find
 from reclora_cli.lm.framing import Framing
 from reclora_cli.lm.load import LoadedLm, load
+from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.prompt.find import find_template
@@ -25,6 +27,7 @@ from reclora_cli.recipe.tree import LmRecipe
 from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.scoring.crm_scorer import CrmScorer
 from reclora_cli.scoring.questions import Positions, Questions
+from reclora_cli.scoring.target_free import TargetFreeCrm
 from reclora_cli.stages import locate
 from reclora_cli.stages.crm_texts import open_texts, text_width
 from reclora_cli.workspace import Workspace
@@ -52,8 +55,19 @@ class Speaker:
         )
 
 
-def load_speaker(recipe: LmRecipe, device: torch.device, progress: Progress = SILENT) -> Speaker:
-    """Load the LM, and derive its framing and its answer tokens."""
+def load_speaker(
+    recipe: LmRecipe,
+    device: torch.device,
+    progress: Progress = SILENT,
+    together: Processes = ALONE,
+) -> Speaker:
+    """Load the LM, and derive its framing and its answer tokens.
+
+    Args:
+        together: processes that load it at the same time; the main one fetches it first if need be.
+    """
+    if not together.alone:
+        together.from_main(lambda: find(recipe.name, progress).identity)
     lm = load(recipe, device, progress)
     framing = Framing.of(lm.tokenizer, recipe.chat_template)
     if framing.system:
@@ -139,8 +153,15 @@ class Sources:
         policy = locate.crm_behaviours(self.recipe)
         return self._behaviours(questions, policy, self.recipe.crm.history)
 
+    @cached_property
+    def user_crm(self) -> TargetFreeCrm:
+        """The CRM asked about users without a target, for a gate of ``input: user``."""
+        return TargetFreeCrm(self.crm, self.store)
+
     def representation(self, questions: Questions) -> NDArray[np.float32]:
-        """(n, d) R_c of each question."""
+        """(n, d) R_c of each question, as the recipe's gate reads it."""
+        if self.recipe.gate.input == "user":
+            return self.user_crm.represent_questions(questions)
         positions = self.crm_behaviours(questions)
         return self.crm.represent_pairs(questions.users, questions.items, positions)
 

@@ -14,6 +14,7 @@ import torch
 from reclora_cli.errors import MissingInputError
 from reclora_cli.lm.find import find
 from reclora_cli.lora.adapters import open_adapter
+from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, fingerprint
 from reclora_cli.scoring.lm_scorer import answer
@@ -76,12 +77,14 @@ def assemble(
     lm: bool = True,
     crm: bool = True,
     zero_shot: bool = False,
+    together: Processes = ALONE,
 ) -> list[Contestant]:
     """Runs first, in the order named, then their CRMs, then the untuned LM.
 
     Args:
         named: runs; without any, the latest finished one if there is one.
         lm: ``False`` leaves out runs (and with them the LM).
+        together: processes that score together; the main one alone fetches what is missing.
 
     Raises:
         UsageError: no such run.
@@ -90,15 +93,14 @@ def assemble(
     """
     chosen = _chosen_runs(recipe, workspace, progress, named) if lm else []
     recipes = [run.recipe for run in chosen]
-    found = [_run(run, workspace, device, recipe) for run in chosen]
+    found = [_run(run, workspace, device, recipe, together) for run in chosen]
     if crm:
         found += _crms(
             [*filter(locate.needs_crm, recipes)] or [recipe], workspace, device, progress
         )
     if zero_shot:
-        found.append(
-            _zero_shot(recipes[0] if recipes else recipe, workspace, device, recipe, progress)
-        )
+        prompted_as = recipes[0] if recipes else recipe
+        found.append(_zero_shot(prompted_as, workspace, device, recipe, progress, together))
     if not found:
         raise MissingInputError(
             f"nothing of {recipe.data.source} to evaluate yet",
@@ -124,11 +126,16 @@ def _chosen_runs(
     return chosen
 
 
-def _run(run: runs.Run, workspace: Workspace, device: torch.device, recipe: Recipe) -> Contestant:
+def _run(
+    run: runs.Run,
+    workspace: Workspace,
+    device: torch.device,
+    recipe: Recipe,
+    together: Processes,
+) -> Contestant:
     def opened(progress: Progress) -> Ask:
-        return _lm_ask(
-            run.recipe, workspace, device, recipe, progress, run.artefact.path / "adapter"
-        )
+        folder = run.artefact.path / "adapter"
+        return _lm_ask(run.recipe, workspace, device, recipe, progress, folder, together)
 
     scorer = LazyScorer(run.name, run.artefact.identity(), opened)
     return Contestant(scorer, "run", locate.method_name(run.recipe), run.artefact.path / "scores")
@@ -183,14 +190,17 @@ def _zero_shot(
     device: torch.device,
     scored_by: Recipe,
     progress: Progress,
+    together: Processes,
 ) -> Contestant:
     """The frozen LM with the prompts of ``recipe``."""
     bare = recipe.model_copy(update={"adapter": recipe.adapter.model_copy(update={"kind": "none"})})
-    place = find(bare.lm.name, progress)
+    lm = together.from_main(lambda: find(bare.lm.name, progress).identity)
     read = locate.inputs_of("finetune", bare, workspace)
-    identity = fingerprint(place.identity, bare.lm, bare.prompt, read)[:16]
+    identity = fingerprint(lm, bare.lm, bare.prompt, read)[:16]
     scorer = LazyScorer(
-        "zero-shot", identity, lambda told: _lm_ask(bare, workspace, device, scored_by, told, None)
+        "zero-shot",
+        identity,
+        lambda told: _lm_ask(bare, workspace, device, scored_by, told, None, together),
     )
     folder = (
         workspace.dataset(bare.data.source) / "zero-shot" / locate.slug(bare.lm.name) / "scores"
@@ -205,10 +215,11 @@ def _lm_ask(
     scored_by: Recipe,
     progress: Progress,
     folder: Path | None,
+    together: Processes,
 ) -> Ask:
     """Load the LM, with the adapter of ``folder`` if there is one, and return how it is asked."""
     sources = Sources(recipe, workspace, device)
-    speaker = load_speaker(recipe.lm, device, progress)
+    speaker = load_speaker(recipe.lm, device, progress, together)
     kind = recipe.adapter.kind if folder else "none"
     adapter = open_adapter(kind, folder or Path(), speaker.lm.model, speaker.lm.identity)
 
@@ -226,6 +237,7 @@ def _lm_ask(
             device=device,
             batch_tokens=scored_by.evaluate.batch_tokens,
             progress=told,
+            together=together,
         ).probability
 
     return ask

@@ -155,6 +155,8 @@ class CrmTraining:
         with open_logs(Log(folder / "log.jsonl"), folder, texts, work.rows_per_step) as log:
             pace = Pace(self._validation(scorer, log, progress, after_pass))
             memory = fit(work, checkpoints=checkpoints, log=log, after_step=pace, progress=progress)
+        if after_pass is not None:  # Killed behind its last pass, it goes on without another.
+            after_pass(memory["validations"])
         if self.together.main:
             write_json(folder / "metrics.json", memory["validations"])
             checkpoints.clear()

@@ -48,6 +48,32 @@ def unseen_share_of_test(store: InteractionsStore) -> float:
     return float(unseen.mean()) if len(unseen) else 0.0
 
 
+class Groups:
+    """Rows by whose they are, so that figures can be told of each.
+
+    Args:
+        rows: (n,) row ids.
+    """
+
+    def __init__(self, store: InteractionsStore, rows: NDArray[np.int64]) -> None:
+        seen = seen_user(store, rows)
+        self._labels = store.row_label(rows)
+        self._groups = {"all": np.ones(len(seen), dtype=bool), "seen": seen, "unseen": ~seen}
+        self._unseen_share = unseen_share_of_test(store)
+
+    def figures(self, scores: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+        """n, AUC and LogLoss of each group of ``WHOSE``, from (n,) P(like)."""
+        found = {
+            name: {
+                "n": int(chosen.sum()),
+                "auc": auc(self._labels[chosen], scores[chosen]),
+                "log_loss": log_loss(self._labels[chosen], scores[chosen]),
+            }
+            for name, chosen in self._groups.items()
+        }
+        return found | {"as-test": as_in_test(found, self._unseen_share)}
+
+
 class Validation:
     """Validation passes at fixed steps; keeps the best weights, and says when to stop.
 
@@ -76,10 +102,7 @@ class Validation:
         self._together = together
         self._crm = recipe
         self._rows = np.asarray(store.split("valid"))
-        self._labels = store.row_label(self._rows)
-        seen = seen_user(store, self._rows)
-        self._groups = {"all": np.ones(len(seen), dtype=bool), "seen": seen, "unseen": ~seen}
-        self._unseen_share = unseen_share_of_test(store)
+        self._groups = Groups(store, self._rows)
         per_epoch = steps_per_epoch(recipe.shots or len(store.split("train")), recipe)
         passes = recipe.epochs * recipe.evaluations_per_epoch
         self._at = {
@@ -119,28 +142,29 @@ class Validation:
         """n, AUC and LogLoss of each group of validation rows, as the model is now."""
         own = self._rows[self._together.share(len(self._rows))]
         scores = self._together.gathered(self._scorer.score(own))
-        return self._together.from_main(lambda: self._figures(scores))
-
-    def _figures(self, scores: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
-        found = {
-            name: {
-                "n": int(chosen.sum()),
-                "auc": auc(self._labels[chosen], scores[chosen]),
-                "log_loss": log_loss(self._labels[chosen], scores[chosen]),
-            }
-            for name, chosen in self._groups.items()
-        }
-        return found | {"as-test": as_in_test(found, self._unseen_share)}
+        return self._together.from_main(lambda: self._groups.figures(scores))
 
     def _deciding(self, found: dict[str, Any]) -> float:
-        value = found[self._crm.stop_on]["auc"]
-        if value is None:
-            raise RecloraError(
-                f"validation rows of {WHOSE[self._crm.stop_on]} lack likes or dislikes",
-                where="crm.stop_on",
-                hint="Choose other rows to stop on: --set crm.stop_on=all",
-            )
-        return value
+        return deciding(found, self._crm.stop_on, key="crm.stop_on")
+
+
+def deciding(found: Pass, whose: str, *, key: str) -> float:
+    """The AUC that decides.
+
+    Args:
+        key: of the recipe, that says whose it is.
+
+    Raises:
+        RecloraError: these rows have no AUC.
+    """
+    value: float | None = found[whose]["auc"]
+    if value is None:
+        raise RecloraError(
+            f"validation rows of {WHOSE[whose]} lack likes or dislikes",
+            where=key,
+            hint=f"Choose other rows to decide: --set {key}=all",
+        )
+    return value
 
 
 def as_in_test(found: dict[str, dict[str, Any]], unseen_share: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reclora_cli import device as devices
+from reclora_cli import processes
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError
 from reclora_cli.progress import SILENT, Progress
@@ -43,7 +44,7 @@ def run(
     force: bool = False,
     dry_run: bool = False,
 ) -> EvaluateResult:
-    """Score and compare.
+    """Score and compare; several processes share the rows, and the main one compares.
 
     Args:
         runs: names of runs; without any, the latest finished one.
@@ -58,6 +59,10 @@ def run(
         UsageError: unknown run or reference, or more rows than the split has.
         MissingInputError: nothing to evaluate, or something it was made from is gone.
     """
+    if dry_run:
+        processes.require_alone("a dry run")
+    chosen = devices.pick(device)
+    together = processes.meet(chosen)
     artefact = locate.store(recipe, workspace)
     locate.require(artefact, "prepared dataset", locate.prepare_command(recipe))
     store = InteractionsStore(artefact.path)
@@ -65,17 +70,18 @@ def run(
     found = assemble(
         recipe,
         workspace,
-        devices.pick(device),
+        chosen,
         progress,
         named=runs,
         lm=lm,
         crm=crm,
         zero_shot=zero_shot,
+        together=together,
     )
     if dry_run:
         return _planned(found, store, rows, recipe, progress, force=force)
     folder = workspace.dataset(recipe.data.source) / "evaluations"
-    with workspace.writing():
+    with workspace.writing(together):
         return evaluate_scorers(
             found,
             store,
@@ -86,6 +92,7 @@ def run(
             progress,
             reference=reference,
             force=force,
+            together=together,
         )
 
 

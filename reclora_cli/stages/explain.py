@@ -1,17 +1,16 @@
 """``reclora explain``: which experts speak for a user, what the prompt holds, and P(yes).
 
 This inspects the model and names no causes. Gate weights belong to a row, not to a user: the row's
-own stand beside the mean over the user's rows, and both beside the average user.
+own stand beside the mean over the user's rows, and both beside the average user. Where the gate
+reads no target (``gate.input: user``) a user without rows is explained without one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reclora_cli import device as devices
 from reclora_cli.data import schema
@@ -23,7 +22,8 @@ from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import answer
 from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.stages import locate, population, runs
-from reclora_cli.stages.assemble import Sources, load_speaker
+from reclora_cli.stages.assemble import Sources, Speaker, load_speaker
+from reclora_cli.stages.gate_view import GateView, gate_view
 from reclora_cli.workspace import Stopwatch, Workspace
 
 
@@ -51,38 +51,6 @@ class Behaviour:
 
 
 @dataclass(frozen=True)
-class GateView:
-    """Weights over K experts; each list sums to 1.
-
-    Attributes:
-        row: (K,) of the target's row, mean over projections.
-        by_projection: (P, K) of the target's row.
-        projections: P names.
-        by_layer: (layers, K) of the target's row, mean over a layer's projections.
-        user: (K,) mean over the user's rows and projections; ``user_sd`` its spread over rows.
-        average: (K,) of the average user; ``average_sd`` the spread over users.
-        departure: (K,) user minus average.
-        distance: total variation between user and average, 0 (alike) to 1.
-        row_entropy: of ``row`` in bits; log2(K) is an even mixture.
-    """
-
-    experts: int
-    row: list[float]
-    by_projection: list[list[float]]
-    projections: list[str]
-    by_layer: list[list[float]]
-    user: list[float]
-    user_sd: list[float]
-    user_rows: int
-    average: list[float]
-    average_sd: list[float]
-    average_users: int
-    departure: list[float]
-    distance: float
-    row_entropy: float
-
-
-@dataclass(frozen=True)
 class ExplainResult:
     """One user and one target as a run sees them.
 
@@ -90,6 +58,8 @@ class ExplainResult:
         seen_in_training: whether the CRM has seen this user in training.
         rows: the user's rows by split.
         scale_top: the highest rating there is; 1 where ratings are labels.
+        target: ``None`` where only the gate was asked; behaviours, prompt and probabilities are
+            a target's, and so missing too.
         probability: P(yes) by the LM (Eq. 16); ``crm_probability`` by the CRM.
         gate: ``None`` when the run's adapter has no gate.
     """
@@ -102,10 +72,10 @@ class ExplainResult:
     seen_in_training: bool
     rows: dict[str, int]
     scale_top: float
-    target: Target
+    target: Target | None
     behaviours: list[Behaviour]
     prompt: str
-    probability: float
+    probability: float | None
     crm_probability: float | None
     gate: GateView | None
     plot: str | None
@@ -132,7 +102,7 @@ def run(
         plot: also draw the gate weights into this PNG or SVG file.
 
     Raises:
-        UsageError: unknown user, item or run, with near ones named.
+        UsageError: unknown user, item or run, with near ones named; or nothing to ask about.
     """
     watch = Stopwatch()
     chosen = runs.choose_gated(workspace, recipe.data.source, run)
@@ -141,9 +111,9 @@ def run(
     store = sources.store
     who = store.find_user(user)
     rows = store.rows_of_user(who)
-    question = _question(store, who, rows, item)
+    question = _question(chosen.recipe, store, who, item)
     progress.say(f"Run: {chosen.name}")
-    asked = _ask(chosen, sources, question, rows, progress)
+    asked = _ask(chosen, sources, who, question, progress)
     result = ExplainResult(
         dataset=chosen.recipe.data.source,
         run=chosen.name,
@@ -153,9 +123,9 @@ def run(
         seen_in_training=bool(store.seen_users[who]),
         rows=_rows_by_split(store, rows),
         scale_top=store.header.rating_values[-1],
-        target=_target(store, question),
-        behaviours=_behaviours(store, asked.positions[0]),
-        prompt=sources.writer.text(question.users, question.items, asked.positions)[0],
+        target=None if question is None else _target(store, question),
+        behaviours=_behaviours(store, asked.positions),
+        prompt=asked.prompt,
         probability=asked.probability,
         crm_probability=asked.crm_probability,
         gate=asked.gate,
@@ -172,22 +142,44 @@ class _Asked:
     """What the run says to one question; fields as in ``ExplainResult``."""
 
     positions: Positions
-    probability: float
+    prompt: str
+    probability: float | None
     crm_probability: float | None
     gate: GateView | None
 
 
 def _ask(
-    chosen: runs.Run, sources: Sources, question: Questions, rows: Positions, progress: Progress
+    chosen: runs.Run, sources: Sources, who: int, question: Questions | None, progress: Progress
 ) -> _Asked:
-    """Put the question to the run's LM, its gate and its CRM; ``rows`` are the user's."""
+    """Put the question to the run's LM, its gate and its CRM; without one, ask the gate alone."""
     speaker = load_speaker(chosen.recipe.lm, sources.device, progress)
     folder = chosen.artefact.path / "adapter"
     adapter = open_adapter(
         chosen.recipe.adapter.kind, folder, speaker.lm.model, speaker.lm.identity
     )
+    if question is None:
+        gate = _gate(chosen, sources, adapter, who, Questions.now(sources.store, who))
+        return _Asked(np.empty(0, dtype=np.int64), "", None, None, gate)
     gated = locate.needs_crm(chosen.recipe)
     positions = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
+    return _Asked(
+        positions[0],
+        sources.writer.text(question.users, question.items, positions)[0],
+        _probability(chosen, sources, speaker, adapter, question, positions),
+        _crm_probability(sources, question) if gated else None,
+        _gate(chosen, sources, adapter, who, question) if gated else None,
+    )
+
+
+def _probability(
+    chosen: runs.Run,
+    sources: Sources,
+    speaker: Speaker,
+    adapter: Adapter,
+    question: Questions,
+    positions: Positions,
+) -> float:
+    gated = locate.needs_crm(chosen.recipe)
     answered = answer(
         speaker.lm.model,
         adapter,
@@ -196,77 +188,38 @@ def _ask(
         sources.representation(question) if gated else None,
         device=sources.device,
         batch_tokens=chosen.recipe.evaluate.batch_tokens,
-        keep_gates=True,
     )
-    gate = None
-    if answered.gate_weights is not None:
-        of_user = _user_weights(sources, adapter, rows)
-        gate = _gate_view(answered.gate_weights[0], of_user, chosen, adapter)
-    crm_says = _crm_probability(sources, question) if gated else None
-    return _Asked(positions, float(answered.probability[0]), crm_says, gate)
+    return float(answered.probability[0])
 
 
-def _question(store: InteractionsStore, user: int, rows: Positions, item: str | None) -> Questions:
-    if item is not None:
-        target = store.find_item(item)
-        of_item = rows[store.row_item(rows) == target]
-        if len(of_item):
-            return Questions.of_rows(store, of_item[-1:])
-        return Questions.of_user(store, user, np.array([target]))
-    if not len(rows):
-        raise UsageError(
-            "this user has behaviours but no row to explain",
-            where="--user",
-            hint='Name a target: --item "Heat (1995)".',
-        )
-    return Questions.of_rows(store, rows[-1:])
-
-
-def _user_weights(sources: Sources, adapter: Adapter, rows: Positions) -> NDArray[np.float32]:
-    """(n, P, K) of all the user's rows; empty when there is none."""
-    questions = Questions.of_rows(sources.store, rows)
-    return population.gate_weights(adapter, sources.representation(questions), sources.device)
-
-
-def _gate_view(
-    row: NDArray[np.float32], user: NDArray[np.float32], chosen: runs.Run, adapter: Adapter
+def _gate(
+    chosen: runs.Run, sources: Sources, adapter: Adapter, who: int, question: Questions
 ) -> GateView:
-    names = adapter.projections()
-    average = population.read(chosen.artefact.path)
-    by_row = user.mean(axis=1) if len(user) else row.mean(axis=0, keepdims=True)
-    mean = by_row.mean(axis=0)
-    weights = row.mean(axis=0)
-    departure = mean - average.mean.mean(axis=0)
-    return GateView(
-        experts=row.shape[1],
-        row=_plain(weights),
-        by_projection=[_plain(line) for line in row],
-        projections=names,
-        by_layer=[_plain(line) for line in by_layer(row, names)],
-        user=_plain(mean),
-        user_sd=_plain(by_row.std(axis=0)),
-        user_rows=len(user),
-        average=_plain(average.mean.mean(axis=0)),
-        average_sd=_plain(average.sd),
-        average_users=average.users,
-        departure=_plain(departure),
-        distance=round(float(np.abs(departure).sum() / 2), 6),
-        row_entropy=round(float(-(weights * np.log2(np.maximum(weights, 1e-12))).sum()), 6),
+    rows = Questions.of_rows(sources.store, sources.store.rows_of_user(who))
+    of_question, of_user = (
+        population.gate_weights(adapter, sources.representation(asked), sources.device)
+        for asked in (question, rows)
     )
+    average = population.read(chosen.artefact.path)
+    return gate_view(of_question[0], of_user, average, adapter.projections())
 
 
-def by_layer(weights: NDArray[np.float32], projections: list[str]) -> NDArray[np.float32]:
-    """Mean over the projections of each layer, (layers, K), in the model's order.
-
-    Args:
-        weights: (P, K).
-        projections: module names such as ``model.layers.3.self_attn.q_proj``.
-    """
-    layers: dict[str, list[int]] = {}
-    for at, name in enumerate(projections):
-        layer = next((part for part in name.split(".") if part.isdigit()), name)
-        layers.setdefault(layer, []).append(at)
-    return np.stack([weights[found].mean(axis=0) for found in layers.values()])
+def _question(
+    recipe: Recipe, store: InteractionsStore, user: int, item: str | None
+) -> Questions | None:
+    """What is asked: the item named, the user's latest row, or, of the gate alone, nothing."""
+    if item is not None:
+        return Questions.of_pair(store, user, store.find_item(item))
+    rows = store.rows_of_user(user)
+    if len(rows):
+        return Questions.of_rows(store, rows[-1:])
+    if locate.needs_crm(recipe) and locate.target_free_gate(recipe):
+        return None
+    raise UsageError(
+        "this user has behaviours but no row to explain",
+        where="--user",
+        hint='Name a target: --item "Heat (1995)".',
+    )
 
 
 def _profile(store: InteractionsStore, user: int) -> dict[str, str]:
@@ -317,10 +270,6 @@ def _rating(store: InteractionsStore, position: int) -> float:
 def _crm_probability(sources: Sources, question: Questions) -> float:
     positions = sources.crm_behaviours(question)
     return float(sources.crm.score_pairs(question.users, question.items, positions)[0])
-
-
-def _plain(values: Any) -> list[float]:
-    return [round(float(value), 6) for value in values]
 
 
 def _draw(result: ExplainResult, path: Path) -> None:

@@ -6,34 +6,37 @@ the path is one.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from reclora_cli import device as devices
-from reclora_cli import recipe as recipes
+from reclora_cli import processes
 from reclora_cli.crm.base import representation_width
-from reclora_cli.data.audit import audit
-from reclora_cli.data.shots import sample_shots
 from reclora_cli.errors import UsageError
-from reclora_cli.lm.describe import describe
-from reclora_cli.lora import GateSettings, attach
-from reclora_cli.lora.adapters import Adapter, MetaAdapter, PlainLora
 from reclora_cli.progress import SILENT, Progress
+from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.questions import Questions
-from reclora_cli.seeding import stream_seed
-from reclora_cli.stages import locate, population
-from reclora_cli.stages.assemble import Sources, load_speaker
-from reclora_cli.stages.runs import RECIPE_FILE, SHOTS_FILE
-from reclora_cli.stages.shot_examples import encode, make_examples, policies
-from reclora_cli.training import Checkpoints, Log, fit
-from reclora_cli.training.lm_work import lm_work, steps_of
-from reclora_cli.training.plan import TuningPlan, predict
-from reclora_cli.training.tensorboard import open_logs, require_tensorboard
-from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, atomic_file, write_text
+from reclora_cli.stages import locate, runs
+from reclora_cli.stages.assemble import Sources
+from reclora_cli.stages.lm_training import LmTraining, Tuned, make_adapter
+from reclora_cli.stages.plan_tuning import (
+    plan_tuning,
+    planner_of,
+    sampled_examples,
+    silent_speaker,
+)
+from reclora_cli.stages.run_compare import Reproduction
+from reclora_cli.stages.shot_examples import encode, policies
+from reclora_cli.training.plan import TuningPlan
+from reclora_cli.training.tensorboard import require_tensorboard
+from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace
+
+__all__ = ["FinetuneResult", "make", "make_adapter", "require_tunable", "run", "told_again"]
 
 _DAY = 24 * 3600
 _SAMPLED_FOR_PLAN = 256
@@ -47,6 +50,9 @@ class FinetuneResult:
         run: name of the run, as ``--run`` takes it.
         first_loss, last_loss: mean loss of the first and the last tenth of the steps.
         plan: tokens, parameters, memory and time as predicted; of a dry run only.
+        read: hashes of the LM, shots, prompts, labels and R_c that it was tuned from.
+        computed: device, processes, threads and micro-batch, on which its last bits depend.
+        reproduction: how it compares with the run that it repeats (``--from-run``).
     """
 
     run: str
@@ -65,6 +71,9 @@ class FinetuneResult:
     up_to_date: bool = False
     dry_run: bool = False
     plan: TuningPlan | None = None
+    read: dict[str, str] = field(default_factory=dict)
+    computed: dict[str, Any] = field(default_factory=dict)
+    reproduction: Reproduction | None = None
 
 
 def run(
@@ -88,151 +97,115 @@ def run(
     """
     if tensorboard:
         require_tensorboard()
+    require_tunable(recipe)
+    if dry_run:
+        processes.require_alone("a dry run")
+    training = LmTraining(recipe, workspace, devices.pick(device))
+    if dry_run:
+        return _planned(recipe, workspace, training.sources, training.rows, progress)
+    artefact = training.artefact
+    fingerprint = locate.fingerprint_of("finetune", recipe)
+    inputs = locate.inputs_of("finetune", recipe, workspace)
+    with workspace.writing(training.together):
+        changed = training.together.from_main(lambda: artefact.changes(fingerprint, inputs))
+        if changed == [] and not force:
+            return told_again(artefact)
+        if changed is None and not force:
+            _tell_of_another(recipe, workspace, artefact, progress)
+        return make(training, inputs, progress, anew=force, tensorboard=tensorboard)
+
+
+def require_tunable(recipe: Recipe) -> None:
+    """Refuse a recipe that trains nothing.
+
+    Raises:
+        UsageError: its adapter is ``none``.
+    """
     if recipe.adapter.kind == "none":
         raise UsageError(
             "zero-shot tunes nothing",
             where="--method",
             hint="Score it: `reclora evaluate --zero-shot`.",
         )
-    chosen = devices.pick(device)
-    sources = Sources(recipe, workspace, chosen)
-    rows = sample_shots(sources.store, recipe.finetune.shots, recipe.seed)
-    if dry_run:
-        return _planned(recipe, workspace, sources, rows, progress)
-    artefact = locate.run(recipe, workspace)
-    fingerprint = locate.fingerprint_of("finetune", recipe)
-    inputs = locate.inputs_of("finetune", recipe, workspace)
-    with workspace.writing():
-        if not force and artefact.changes(fingerprint, inputs) == []:
-            figures = artefact.manifest().figures  # type: ignore[union-attr]
-            return FinetuneResult(**{**figures, "up_to_date": True})
-        watch = Stopwatch()
-        result = _tune(
-            recipe,
-            sources,
-            rows,
-            artefact,
-            inputs,
-            progress,
-            force=force,
-            device=chosen,
-            tensorboard=tensorboard,
-        )
-        final = replace(result, seconds=watch.seconds)
+
+
+def _tell_of_another(
+    recipe: Recipe, workspace: Workspace, artefact: Artefact, progress: Progress
+) -> None:
+    """Say which interrupted run this one does *not* go on with, and what differs."""
+    if (artefact.path / "checkpoints").is_dir():
+        return
+    other = runs.interrupted(workspace, recipe.data.source)
+    if other is None:
+        return
+    differing = runs.differing(other.recipe, recipe)
+    progress.say(
+        f"a new run: {other.name}, which was interrupted, has other settings\n"
+        + "".join(f"  {line}\n" for line in differing)
+        + f"  to go on with that one: `reclora finetune --from-run {other.name}`"
+    )
+
+
+def make(
+    training: LmTraining,
+    inputs: dict[str, str],
+    progress: Progress = SILENT,
+    **how: Any,
+) -> FinetuneResult:
+    """Tune, and finish the run's folder. The caller holds the workspace for writing.
+
+    Args:
+        inputs: identities of what is read, as ``locate.inputs_of`` gives them.
+        how: as ``LmTraining.train`` takes it.
+    """
+    recipe, artefact, watch = training.recipe, training.artefact, Stopwatch()
+    if training.together.main:
+        artefact.unfinish()
+    tuned = training.train(inputs, progress, **how)
+    result = _result_of(training, tuned, watch.seconds)
+    if training.together.main:
         artefact.finish(
             Manifest(
                 stage="finetune",
-                fingerprint=fingerprint,
+                fingerprint=locate.fingerprint_of("finetune", recipe),
                 recipe=locate.recipe_parts("finetune", recipe),
                 inputs=inputs,
                 seed=recipe.seed,
-                figures=asdict(final),
-                seconds=final.seconds,
+                figures=asdict(result),
+                seconds=result.seconds,
             )
         )
-        return final
+    return result
 
 
-def make_adapter(
-    recipe: Recipe, model: torch.nn.Module, representation_width: int | None
-) -> Adapter:
-    """The recipe's adapter, untrained, inside ``model``.
-
-    Args:
-        representation_width: width of R_c; ``None`` when no gate reads it.
-    """
-    adapter, seed = recipe.adapter, stream_seed(recipe.seed, "adapter")
-    if adapter.kind == "lora":
-        return PlainLora.make(
-            model,
-            rank=adapter.rank,
-            alpha=adapter.alpha,
-            targets=adapter.targets,
-            dropout=adapter.dropout,
-            seed=seed,
-        )
-    gate = None
-    if representation_width is not None:
-        gate = GateSettings(input_width=representation_width, **recipe.gate.model_dump())
-    return MetaAdapter(
-        attach(
-            model,
-            experts=adapter.experts,
-            rank=adapter.rank,
-            alpha=adapter.alpha,
-            targets=adapter.targets,
-            mixing=adapter.mixing,
-            dropout=adapter.dropout,
-            gate=gate,
-            seed=seed,
-        )
-    )
+def told_again(artefact: Artefact) -> FinetuneResult:
+    """The result of a finished run, as its manifest keeps it."""
+    manifest = artefact.manifest()
+    assert manifest is not None
+    known = {field.name for field in fields(FinetuneResult)}
+    figures = {name: value for name, value in manifest.figures.items() if name in known}
+    place = {"run": artefact.name, "artefact": str(artefact.path)}
+    return FinetuneResult(**{**figures, **place, "up_to_date": True})
 
 
-def _tune(
-    recipe: Recipe,
-    sources: Sources,
-    rows: NDArray[np.int64],
-    artefact: Artefact,
-    inputs: dict[str, str],
-    progress: Progress,
-    *,
-    force: bool,
-    device: torch.device,
-    tensorboard: bool,
-) -> FinetuneResult:
-    checkpoints = Checkpoints(
-        artefact.path / "checkpoints",
-        recipe.finetune.checkpoint_every,
-        recipes.fingerprint(locate.fingerprint_of("finetune", recipe), inputs),
-    )
-    log = Log(artefact.path / "log.jsonl")
-    audit(sources.store, shots=rows).require(str(artefact.path))
-    artefact.unfinish()
-    if force:
-        checkpoints.clear()
-    write_text(artefact.path / RECIPE_FILE, recipes.to_yaml(recipe))
-    with atomic_file(artefact.path / SHOTS_FILE) as file:
-        np.save(file, rows)
-    speaker = load_speaker(recipe.lm, device, progress)
-    cache = artefact.path / "representations.safetensors"
-    examples = make_examples(recipe, sources, speaker, rows, cache, progress)
-    width = None if examples.representation is None else examples.representation.shape[1]
-    adapter = make_adapter(recipe, speaker.lm.model, width)
-    adapter.train(True)
-    work = lm_work(speaker.lm.model, adapter, examples, recipe.finetune, recipe.seed, device)
-    progress.say(
-        f"{locate.method_name(recipe)}: {len(examples):,} prompts, {work.steps:,} steps, "
-        f"{adapter.parameter_count():,} trained parameters"
-    )
-    texts = {"recipe": recipes.to_yaml(recipe)} if tensorboard else None
-    with open_logs(log, artefact.path, texts, work.rows_per_step) as logs:
-        fit(work, checkpoints=checkpoints, log=logs, progress=progress)
-    adapter.train(False)
-    adapter.save(artefact.path / "adapter", speaker.lm.identity)
-    if examples.representation is not None:
-        population.write(
-            artefact.path,
-            population.measure(
-                population.gate_weights(adapter, examples.representation[: len(rows)], device),
-                sources.store.row_user(rows),
-            ),
-        )
-    checkpoints.clear()
-    first, last = _ends([line["loss"] for line in log.read()])
+def _result_of(training: LmTraining, tuned: Tuned, seconds: float) -> FinetuneResult:
+    first, last = _ends(tuned.losses)
     return FinetuneResult(
-        run=artefact.name,
-        artefact=str(artefact.path),
-        method=locate.method_name(recipe),
-        dataset=recipe.data.source,
-        shots=len(rows),
-        examples=len(examples),
-        steps=work.steps,
-        trainable_parameters=adapter.parameter_count(),
-        gate_parameters=sum(p.numel() for p in adapter.gate_parameters()),
+        run=training.artefact.name,
+        artefact=str(training.artefact.path),
+        method=locate.method_name(training.recipe),
+        dataset=training.recipe.data.source,
+        shots=len(training.rows),
+        examples=tuned.examples,
+        steps=tuned.steps,
+        trainable_parameters=tuned.trainable_parameters,
+        gate_parameters=tuned.gate_parameters,
         first_loss=first,
         last_loss=last,
-        shortened_prompts=examples.prompts.shortened,
+        seconds=seconds,
+        shortened_prompts=tuned.shortened,
+        read=tuned.read,
+        computed=tuned.computed,
     )
 
 
@@ -254,25 +227,23 @@ def _planned(
 ) -> FinetuneResult:
     """Predict from the lengths of a few real prompts; recent behaviours where nothing is ranked."""
     ranked = locate.index(recipe, workspace).manifest() is not None
-    speaker = load_speaker(recipe.lm, sources.device, progress)
-    sample = Questions.of_rows(sources.store, rows[:_SAMPLED_FOR_PLAN])
-    used = policies(recipe) if ranked else ("recent",)
-    lengths = np.concatenate([encode(sources, speaker, sample, policy).lengths for policy in used])
-    examples = len(rows) * len(policies(recipe))
-    steps = steps_of(examples, recipe.finetune)
     width = _representation_width(recipe, sources) if locate.needs_crm(recipe) else None
-    adapter = make_adapter(recipe, speaker.lm.model, width)
-    plan = predict(
-        describe(recipe.lm),
-        rows=len(rows),
-        examples=examples,
-        epochs=recipe.finetune.epochs,
-        steps=steps,
-        tokens_per_example=float(lengths.mean()) + len(speaker.answers.yes_ids) - 1,
-        trainable_parameters=adapter.parameter_count(),
-        micro_batch_tokens=recipe.finetune.micro_batch_tokens,
-        quantisation=recipe.lm.quantisation,
-        device=sources.device,
+    make = partial(make_adapter, recipe, representation_width=width)
+    planner, place = planner_of(recipe, make, sources.device, progress)
+    speaker = silent_speaker(recipe, planner, place)
+    sampled = rows[:_SAMPLED_FOR_PLAN]
+    asked = Questions.of_rows(sources.store, sampled)
+    used = policies(recipe) if ranked else ("recent",)
+    encoded = [encode(sources, speaker, asked, policy) for policy in used]
+    examples = sampled_examples(
+        EncodedPrompts.concatenate(encoded),
+        speaker.answers,
+        np.tile(sources.store.row_label(sampled), len(encoded)),
+        width,
+    )
+    prompts = len(rows) * len(policies(recipe))
+    plan = plan_tuning(
+        recipe, make, planner, examples, len(rows), prompts, sources.device, progress
     )
     if not ranked and "retrieved" in policies(recipe):
         progress.say("lengths are of recent behaviours: build-index has not run")
@@ -287,10 +258,10 @@ def _planned(
         method=locate.method_name(recipe),
         dataset=recipe.data.source,
         shots=len(rows),
-        examples=examples,
-        steps=steps,
-        trainable_parameters=adapter.parameter_count(),
-        gate_parameters=sum(p.numel() for p in adapter.gate_parameters()),
+        examples=prompts,
+        steps=plan.steps,
+        trainable_parameters=plan.trainable_parameters,
+        gate_parameters=sum(p.numel() for p in planner.adapter.gate_parameters()),
         dry_run=True,
         plan=plan,
     )

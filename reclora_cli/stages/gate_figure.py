@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from reclora_cli.errors import UsageError
-from reclora_cli.stages.explain import ExplainResult, GateView
+from reclora_cli.stages.explain import ExplainResult
+from reclora_cli.stages.gate_view import GateView
 
 
 def draw(result: ExplainResult, path: Path) -> None:
@@ -30,8 +31,7 @@ def draw(result: ExplainResult, path: Path) -> None:
             hint="Use .png or .svg.",
         )
     figure.suptitle(
-        f"User {result.user}, {result.target.title}: P(yes) = {result.probability:.3f}\n"
-        f"{result.run}",
+        f"User {result.user}{_about(result)}\n{result.run}",
         fontsize=11,
     )
     bars, heat = figure.subplots(2, 1, height_ratios=[1, 1.6])
@@ -39,6 +39,12 @@ def draw(result: ExplainResult, path: Path) -> None:
     _heat(heat, figure, result.gate)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+
+
+def _about(result: ExplainResult) -> str:
+    if result.target is None:
+        return ", without a target"
+    return f", {result.target.title}: P(yes) = {result.probability:.3f}"
 
 
 def _bars(axes, gate: GateView) -> None:  # type: ignore[no-untyped-def]

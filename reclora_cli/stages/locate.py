@@ -37,12 +37,23 @@ def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
     if stage == "finetune":
         keys = ["lm", "prompt", "adapter", "finetune", "seed"]
         parts = {"data": data} | {key: plain[key] for key in keys}
+        parts["adapter"] = _by_content(plain["adapter"])
         if needs_crm(recipe):
             parts |= {"gate": plain["gate"], "crm": recipe_parts("pretrain-crm", recipe)}
         if recipe.prompt.behaviours != "recent":
             parts["index"] = recipe_parts("build-index", recipe)
         return parts
     raise AssertionError(stage)
+
+
+def _by_content(adapter: dict[str, Any]) -> dict[str, Any]:
+    """The ``adapter`` section with what its start computes in place of where that lies."""
+    placeless = {key: value for key, value in adapter.items() if key != "start"}
+    if adapter["start"] is None:
+        return placeless
+    from reclora_cli.lora.interchange_read import content_hash  # brings torch
+
+    return placeless | {"start": content_hash(Path(adapter["start"]))}
 
 
 def _without_paths(data: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +84,22 @@ def crm_behaviours(recipe: Recipe) -> str:
 def needs_crm(recipe: Recipe) -> bool:
     """Whether the adapter's gate reads a CRM: a meta-LoRA of more than one expert does."""
     return recipe.adapter.kind == "meta" and recipe.adapter.experts > 1
+
+
+def target_free_gate(recipe: Recipe) -> bool:
+    """Whether the weights that the LM runs with are the same for every candidate of a question.
+
+    They are without a gate, and where the gate reads the user alone.
+    """
+    return not needs_crm(recipe) or recipe.gate.input == "user"
+
+
+def target_free(recipe: Recipe) -> bool:
+    """Whether a candidate changes the prompt's end only: keys and values before it can be shared.
+
+    Retrieved behaviours are retrieved *for* the candidate; so are a row gate's weights.
+    """
+    return target_free_gate(recipe) and recipe.prompt.behaviours == "recent"
 
 
 def needs_index(recipe: Recipe) -> bool:
@@ -109,7 +136,8 @@ def method_name(recipe: Recipe) -> str:
         return "zero-shot"
     if adapter.kind == "meta":
         mixing = "" if adapter.mixing == "product" else f"-{adapter.mixing}"
-        return f"reclora{mixing}-k{adapter.experts}"
+        gate = "" if recipe.gate.input == "row" or adapter.experts == 1 else "-user-gate"
+        return f"reclora{mixing}{gate}-k{adapter.experts}"
     name = {"recent": "tallrec", "mixed": "rella", "retrieved": "lora"}[behaviours]
     return name if adapter.rank == 8 else f"{name}-r{adapter.rank}"
 

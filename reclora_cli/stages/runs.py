@@ -30,6 +30,18 @@ class Run:
         return self.artefact.name
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that was interrupted."""
+
+    artefact: Artefact
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        return self.artefact.name
+
+
 def opened(artefact: Artefact) -> Run | None:
     """The run in a folder; ``None`` while it is unfinished."""
     manifest = artefact.manifest()
@@ -40,6 +52,24 @@ def finished(workspace: Workspace, dataset: str) -> list[Run]:
     """Finished runs of a dataset, the latest at the end."""
     found = (opened(artefact) for artefact in workspace.artefacts(dataset, "runs"))
     return [run for run in found if run is not None]
+
+
+def interrupted(workspace: Workspace, dataset: str) -> Unfinished | None:
+    """The run that stopped last with a checkpoint to go on from, if there is one."""
+    found = [
+        artefact
+        for artefact in workspace.artefacts(dataset, "runs")
+        if artefact.manifest() is None
+        and any((artefact.path / "checkpoints").glob("step-*"))
+        and (artefact.path / RECIPE_FILE).is_file()
+    ]
+    return Unfinished(found[-1], _recipe(found[-1])) if found else None
+
+
+def differing(before: Recipe, now: Recipe) -> list[str]:
+    """What decides a run and is not the same, key by key, as ``key: before -> now``."""
+    old, new = (locate.recipe_parts("finetune", recipe) for recipe in (before, now))
+    return recipes.differences(old, new)
 
 
 def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
@@ -68,6 +98,27 @@ def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
     return found[0]
 
 
+def named(workspace: Workspace, name: str) -> Artefact:
+    """The run called ``name`` (or beginning so) of any dataset, finished or not.
+
+    Raises:
+        UsageError: none is called so, or several begin so.
+    """
+    known = [
+        artefact
+        for dataset in workspace.datasets()
+        for artefact in workspace.artefacts(dataset, "runs")
+        if (artefact.path / RECIPE_FILE).is_file()
+    ]
+    exact = [artefact for artefact in known if artefact.name == name]
+    found = exact or [artefact for artefact in known if artefact.name.startswith(name)]
+    if len(found) != 1:
+        what = f"several runs begin with {name!r}" if found else f"no run is called {name!r}"
+        names = [artefact.name for artefact in found or known]
+        raise UsageError(what, where="--from-run", hint=did_you_mean(name, names))
+    return found[0]
+
+
 def choose_gated(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
     """The run called ``name``, else the latest finished one that has a gate, else the latest."""
     if name is None:
@@ -93,6 +144,11 @@ def check_inputs(run: Run, workspace: Workspace) -> None:
             where=run.name,
             hint="Tune it again: `reclora finetune` with the same options.",
         )
+
+
+def _without_start(recipe: Recipe) -> Recipe:
+    adapter = recipe.adapter.model_copy(update={"start": None})
+    return recipe.model_copy(update={"adapter": adapter})
 
 
 def _recipe(artefact: Artefact) -> Recipe:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
@@ -31,17 +32,21 @@ def make_examples(
     rows: NDArray[np.int64],
     cache: Path,
     progress: Progress = SILENT,
+    together: Processes = ALONE,
 ) -> Examples:
     """Every shot's prompt (two of them under ``mixed``), answer and R_c.
 
     Args:
         cache: file that keeps R_c of the shots; a resumed tuning does not ask the CRM again.
+        together: processes that need the same; the main one asks the CRM for all of them.
     """
     questions = Questions.of_rows(sources.store, rows)
     encoded = [encode(sources, speaker, questions, policy) for policy in policies(recipe)]
     represented = None
     if locate.needs_crm(recipe):
-        represented = cached_representations(sources.crm, rows, cache, progress)
+        represented = together.from_main(
+            lambda: _represented(recipe, sources, rows, cache, progress)
+        )
     times = len(encoded)
     return Examples(
         prompts=EncodedPrompts.concatenate(encoded),
@@ -49,6 +54,13 @@ def make_examples(
         answers=(speaker.answers.yes_ids, speaker.answers.no_ids),
         representation=None if represented is None else np.tile(represented, (times, 1)),
     )
+
+
+def _represented(
+    recipe: Recipe, sources: Sources, rows: NDArray[np.int64], cache: Path, progress: Progress
+) -> NDArray[np.float32]:
+    reads = sources.user_crm if recipe.gate.input == "user" else sources.crm
+    return cached_representations(reads, rows, cache, progress)
 
 
 def encode(sources: Sources, speaker: Speaker, questions: Questions, policy: str) -> EncodedPrompts:

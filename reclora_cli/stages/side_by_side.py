@@ -12,6 +12,7 @@ from reclora_cli.data.slices import seen_user
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError, did_you_mean
 from reclora_cli.metrics.compare import Comparison, Difference, Figures
+from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import fingerprint
 from reclora_cli.recipe.tree import EvaluateRecipe
@@ -116,12 +117,14 @@ def evaluate_scorers(
     *,
     reference: str | None = None,
     force: bool = False,
+    together: Processes = ALONE,
 ) -> EvaluateResult:
     """Score ``rows`` (ascending ids) with every contestant, compare them, and keep the result.
 
     Args:
         folder: where the result is written as JSON.
         reference: name of the contestant the others are held against; the first by default.
+        together: processes that share the scoring; the main one then compares, once.
 
     Raises:
         UsageError: ``reference`` is none of them.
@@ -129,27 +132,31 @@ def evaluate_scorers(
     watch = Stopwatch()
     held_against = _reference(contestants, reference)
     scores = [
-        _score(contestant, store, rows, settings.split, progress, force=force)
+        _score(contestant, store, rows, settings.split, progress, force=force, together=together)
         for contestant in contestants
     ]
-    figures = _figures(store, rows, scores, settings, seed, progress)
-    name = fingerprint([contestant.scorer.identity for contestant in contestants])[:8]
-    file = folder / f"{settings.split}-{rows_hash(rows)}-{name}.json"
-    result = result_of(
-        contestants,
-        store,
-        rows,
-        settings,
-        seed,
-        models=_models(contestants, scores, figures),
-        differences=_differences(contestants, figures["all"], held_against),
-        reference=contestants[held_against].name,
-        up_to_date=not any(one.scored for one in scores),
-        seconds=watch.seconds,
-        artefact=str(file),
-    )
-    write_json(file, asdict(result))
-    return result
+
+    def compared() -> EvaluateResult:
+        figures = _figures(store, rows, scores, settings, seed, progress)
+        name = fingerprint([contestant.scorer.identity for contestant in contestants])[:8]
+        file = folder / f"{settings.split}-{rows_hash(rows)}-{name}.json"
+        result = result_of(
+            contestants,
+            store,
+            rows,
+            settings,
+            seed,
+            models=_models(contestants, scores, figures),
+            differences=_differences(contestants, figures["all"], held_against),
+            reference=contestants[held_against].name,
+            up_to_date=not any(one.scored for one in scores),
+            seconds=watch.seconds,
+            artefact=str(file),
+        )
+        write_json(file, asdict(result))
+        return result
+
+    return together.from_main(compared)
 
 
 def _score(
@@ -160,6 +167,7 @@ def _score(
     progress: Progress,
     *,
     force: bool,
+    together: Processes,
 ) -> Scores:
     try:
         return score_files.score(
@@ -170,6 +178,7 @@ def _score(
             split=split,
             progress=progress,
             force=force,
+            together=together,
         )
     finally:
         contestant.scorer.close()

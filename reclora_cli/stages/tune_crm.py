@@ -12,7 +12,6 @@ are not scored here; of them only whose they are is read, for ``as-test``.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,19 +20,17 @@ from typing import Any
 from reclora_cli import device as devices
 from reclora_cli import recipe as recipes
 from reclora_cli.progress import SILENT, Progress
-from reclora_cli.recipe import Recipe, delta, grids
-from reclora_cli.stages import locate, pretrain_crm
+from reclora_cli.recipe import Recipe, grids
+from reclora_cli.stages import pretrain_crm
 from reclora_cli.stages.crm_validation import WHOSE
-from reclora_cli.stages.tune_search import Search, TunePlan, Wanted
+from reclora_cli.stages.tune_crm_search import CrmSearch
+from reclora_cli.stages.tune_search import TRIALS, TunePlan, Wanted
 from reclora_cli.stages.tune_study import TrialLine
-from reclora_cli.stages.tune_trials import Runner, overrides
+from reclora_cli.stages.tune_trials import overrides, searched, written
 from reclora_cli.training.tensorboard import require_tensorboard
-from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, write_text
+from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace
 
 __all__ = ["TRIALS", "TrialLine", "TunePlan", "TunedCrm", "run"]
-
-TRIALS = 20
-"""How many where neither trials nor a budget are given."""
 
 
 @dataclass(frozen=True)
@@ -97,45 +94,39 @@ def run(
     """
     if tensorboard:
         require_tensorboard()
-    search = Search(recipe, workspace, devices.pick(device), held)
-    wanted = Wanted(trials or (None if budget_minutes else TRIALS), budget_minutes)
+    search = CrmSearch(recipe, workspace, devices.pick(device), held)
+    wanted = Wanted.of(trials, budget_minutes)
     if dry_run:
         return replace(_described(search), dry_run=True, plan=search.plan(wanted))
     watch = Stopwatch()
-    inputs = locate.inputs_of("pretrain-crm", recipe, workspace)
+    inputs = search.inputs(recipe)
     artefact = search.artefact(inputs)
-    with workspace.writing():
-        if force:
-            shutil.rmtree(artefact.path, ignore_errors=True)
-        study = search.study(artefact)
-        before = len(study.lines())
-        runner = Runner(search, study, artefact, inputs, progress, tensorboard=tensorboard)
-        runner.run(wanted)
-        best = runner.best()
-        runner.install(best)
+    lines, best, complete = searched(
+        search, wanted, artefact, progress, force=force, tensorboard=tensorboard
+    )
     # Trains it again if somebody removed it; otherwise it is told again.
-    chosen = delta.changed(recipe, best.settings)
+    chosen = search.changed(best.settings)
     crm = pretrain_crm.run(chosen, workspace, progress, device=device, tensorboard=tensorboard)
     result = replace(
         _described(search),
-        trials=study.lines(),
+        trials=lines,
         best=best,
         overrides=overrides(best.settings),
         recipe_file=str(artefact.path / f"tuned-{recipe.crm.model}.yaml"),
         artefact=crm.artefact,
         seconds=watch.seconds,
-        up_to_date=len(study.lines()) == before,
+        up_to_date=complete,
     )
     _finish(artefact, search, inputs, result, chosen)
     return result
 
 
-def _described(search: Search) -> TunedCrm:
+def _described(search: CrmSearch) -> TunedCrm:
     """What is known before the first trial."""
     return TunedCrm(
-        model=search.model,
+        model=search.name,
         dataset=search.recipe.data.source,
-        decides=search.recipe.crm.stop_on,
+        decides=search.decides,
         unseen_share_of_test=round(search.unseen_share, 4),
         grid={key: list(values) for key, values in search.grid.items()},
         combinations=grids.combinations(search.grid),
@@ -145,23 +136,19 @@ def _described(search: Search) -> TunedCrm:
 
 def _finish(
     artefact: Artefact,
-    search: Search,
+    search: CrmSearch,
     inputs: dict[str, str],
     result: TunedCrm,
     chosen: Recipe,
 ) -> None:
-    source = chosen.data.source
-    extends = source if source in recipes.names() else "base"
+    assert result.best is not None
+    comment = (
+        f"{search.name} tuned on validation rows of {WHOSE[result.decides]}: "
+        f"AUC {result.best.auc:.4f},\nthe best of {len(result.trials)} trials among "
+        f"{result.combinations:,} combinations of the paper's grid (appendix B.1)."
+    )
     with search.workspace.writing():
-        assert result.best is not None
-        comment = (
-            f"{search.model} tuned on validation rows of {WHOSE[result.decides]}: "
-            f"AUC {result.best.auc:.4f},\nthe best of {len(result.trials)} trials among "
-            f"{result.combinations:,} combinations of the paper's grid (appendix B.1)."
-        )
-        file = Path(result.recipe_file or "")
-        write_text(file, delta.delta_yaml(chosen, extends, comment))
-        assert recipes.load(file) == chosen, "the written recipe must be the chosen one"
+        written(chosen, Path(result.recipe_file or ""), comment)
         artefact.finish(
             Manifest(
                 stage="tune-crm",

@@ -1,8 +1,9 @@
-"""What a search for a CRM's settings looks through, and what it would take."""
+"""What a search for settings looks through, and what it would take."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +11,19 @@ import numpy as np
 import torch
 
 from reclora_cli import recipe as recipes
+from reclora_cli.progress import Progress
 from reclora_cli.recipe import Recipe, delta, grids
 from reclora_cli.seeding import numpy_stream
-from reclora_cli.stages import locate
 from reclora_cli.stages.assemble import Sources
-from reclora_cli.stages.crm_training import CrmTraining
 from reclora_cli.stages.crm_validation import unseen_share_of_test
-from reclora_cli.stages.tune_study import Settings, TrialLine, TuningStudy
+from reclora_cli.stages.tune_study import Asked, Kept, Settings, TrialLine, TuningStudy
 from reclora_cli.workspace import Artefact, Workspace
 
+TRIALS = 20
+"""How many where neither trials nor a budget are given."""
+
 _PLANNED = 4
-"""Settings of which a dry run times a few steps."""
+"""Settings of which a dry run tells what they take."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class Wanted:
     trials: int | None
     minutes: float | None
 
+    @classmethod
+    def of(cls, trials: int | None, budget_minutes: float | None) -> Wanted:
+        """What is asked for; without either, ``TRIALS``."""
+        return cls(trials or (None if budget_minutes else TRIALS), budget_minutes)
+
     def satisfied(self, lines: list[TrialLine]) -> bool:
         if self.trials is not None:
             return len(lines) >= self.trials
@@ -63,49 +71,90 @@ class Wanted:
         return max(1, round(60 * self.minutes / seconds_per_trial))
 
 
-class Search:
-    """What is searched, and what that is called."""
+class Search(ABC):
+    """What is searched, what that is called, and how one trial of it is made.
+
+    Args:
+        name: of the model or method, e.g. ``sim`` or ``reclora-k16``.
+        grid: key of the recipe -> its values.
+        decides: whose validation AUC is maximised.
+        kept: which validation pass a trial is judged by.
+
+    Attributes:
+        unseen_share: of test rows, whose user has no training row.
+    """
 
     def __init__(
-        self, recipe: Recipe, workspace: Workspace, device: torch.device, held: Collection[str]
+        self,
+        recipe: Recipe,
+        workspace: Workspace,
+        device: torch.device,
+        *,
+        name: str,
+        grid: grids.Grid,
+        decides: str,
+        kept: Kept,
     ) -> None:
-        self.recipe = recipe
-        self.workspace = workspace
-        self.device = device
-        self.model = recipe.crm.model
-        self.grid = grids.grid_of(self.model, held)
+        self.recipe, self.workspace, self.device = recipe, workspace, device
+        self.name, self.grid, self.decides, self.kept = name, grid, decides, kept
         self.unseen_share = unseen_share_of_test(Sources(recipe, workspace, device).store)
 
+    @abstractmethod
     def parts(self) -> dict[str, Any]:
         """What decides the trials."""
-        of_crm = locate.recipe_parts("pretrain-crm", self.recipe)
-        return {"grid": {key: list(values) for key, values in self.grid.items()}, "crm": of_crm}
+
+    @abstractmethod
+    def place(self, recipe: Recipe) -> Artefact:
+        """Where what ``recipe`` trains lies when it is trained alone."""
+
+    @abstractmethod
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Of the parts of ``recipe`` that decide what it trains."""
+
+    @abstractmethod
+    def inputs(self, recipe: Recipe) -> dict[str, str]:
+        """Identities of what a training under ``recipe`` reads."""
+
+    @abstractmethod
+    def train(
+        self,
+        recipe: Recipe,
+        artefact: Artefact,
+        asked: Asked,
+        progress: Progress,
+        *,
+        tensorboard: bool,
+    ) -> None:
+        """Train under ``recipe`` into ``artefact``, to the end or until ``asked`` is pruned."""
+
+    @abstractmethod
+    def cost(self, recipe: Recipe) -> tuple[float, int]:
+        """Seconds and bytes of memory that a trial under ``recipe`` would take, unpruned."""
+
+    def changed(self, settings: Settings) -> Recipe:
+        """The recipe of a trial."""
+        return delta.changed(self.recipe, settings)
 
     def artefact(self, inputs: Mapping[str, str]) -> Artefact:
         """Its folder: another for other settings, and for other data."""
-        name = f"{self.model}-{recipes.fingerprint(self.parts(), inputs)[:8]}"
+        name = f"{self.name}-{recipes.fingerprint(self.parts(), inputs)[:8]}"
         return Artefact(self.workspace.dataset(self.recipe.data.source) / "tune" / name)
 
     def study(self, artefact: Artefact) -> TuningStudy:
         own = {key: delta.value_at(self.recipe, key) for key in self.grid}
-        return TuningStudy(artefact.path, self.grid, own, self.recipe.crm.stop_on, self.recipe.seed)
+        return TuningStudy(artefact.path, self.grid, own, self.decides, self.recipe.seed, self.kept)
 
     def plan(self, wanted: Wanted) -> TunePlan:
-        """Time a few steps of a few settings."""
-        plans = [
-            CrmTraining(
-                delta.changed(self.recipe, settings), self.workspace, self.device, planned=True
-            ).plan()
-            for settings in self._sample()
-        ]
-        each = float(np.mean([plan.seconds for plan in plans]))
+        """From a few settings of the grid."""
+        costs = [self.cost(self.changed(settings)) for settings in self._sample()]
+        each = float(np.mean([seconds for seconds, _ in costs]))
         trials = min(wanted.missing(0, each), grids.combinations(self.grid))
         return TunePlan(
             trials=trials,
             seconds=round(trials * each, 1),
             seconds_per_trial=round(each, 1),
-            memory_bytes=max(plan.memory_bytes for plan in plans),
-            timed=len(plans),
+            memory_bytes=max(memory for _, memory in costs),
+            timed=len(costs),
         )
 
     def _sample(self) -> Iterator[Settings]:

@@ -1,4 +1,4 @@
-"""The search for a CRM's settings, kept by Optuna in a journal beside the trials.
+"""The search for settings, kept by Optuna in a journal beside the trials.
 
 A proposal is a function of the seed, of how many trials are done, and of what they found: the
 sampler is seeded anew for each. So a search that was killed and repeated proposes what it would
@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import JournalStorage
@@ -25,6 +25,9 @@ from reclora_cli.stages.crm_validation import Pass
 
 JOURNAL = "study.journal"
 Settings = dict[str, Any]
+
+Kept = Literal["best", "last"]
+"""Which validation pass a trial is judged by: the one whose weights it keeps."""
 
 _RANDOM_FIRST = 8
 """Trials drawn at random before the sampler (TPE) learns from them."""
@@ -41,7 +44,8 @@ class TrialLine:
         number: from 1, in the order tried.
         state: ``complete``, ``pruned`` (worse than the median at a validation pass) or ``failed``.
         settings: key of the recipe -> value.
-        auc: what decided, at its best pass; of a pruned trial, of the passes it had.
+        auc: what decided, at the pass that counts (a CRM's best, a run's last); of a pruned
+            trial, of the passes it had.
         validation: n, auc and log_loss at that pass by user group.
         seconds: of this trial's last process.
         error: why it failed.
@@ -66,13 +70,22 @@ class TuningStudy:
         own: the recipe's settings: tried first, where the grid has them.
         decides: user group whose AUC is maximised.
         seed: of every proposal.
+        kept: which pass counts.
     """
 
-    def __init__(self, folder: Path, grid: Grid, own: Settings, decides: str, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        grid: Grid,
+        own: Settings,
+        decides: str,
+        seed: int,
+        kept: Kept = "best",
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # It would print each trial itself.
         self._choices = {key: [_text(value) for value in grid[key]] for key in grid}
         self._own = {key: _text(own[key]) for key in grid}
-        self._decides, self._seed = decides, seed
+        self._decides, self._seed, self._kept = decides, seed, kept
         folder.mkdir(parents=True, exist_ok=True)
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(_mended(folder / JOURNAL)))),
@@ -98,7 +111,7 @@ class TuningStudy:
             if left is None:
                 return None
             trial = self._draw(left)
-        return Asked(trial, number + 1, self._decides)
+        return Asked(trial, number + 1, self._decides, self._kept)
 
     def tell(self, asked: Asked, state: str, *, seconds: float, error: str | None = None) -> None:
         """How a trial ended: ``complete``, ``pruned`` or ``failed`` with its ``error``."""
@@ -168,15 +181,15 @@ class Asked:
     Attributes:
         number: from 1, among the trials that ended.
         settings: key of the recipe -> value.
-        best: the best validation pass so far.
+        best: the validation pass that counts so far.
     """
 
-    def __init__(self, trial: Trial, number: int, decides: str) -> None:
+    def __init__(self, trial: Trial, number: int, decides: str, kept: Kept) -> None:
         self.trial = trial
         self.number = number
         self.settings: Settings = {key: json.loads(text) for key, text in trial.params.items()}
         self.best: Pass | None = None
-        self._decides = decides
+        self._decides, self._kept = decides, kept
         self._reported = 0
 
     def after_pass(self, passes: list[Pass]) -> None:
@@ -185,7 +198,8 @@ class Asked:
         Raises:
             optuna.TrialPruned: at this pass it is worse than the median of the trials before.
         """
-        self.best = max(passes, key=lambda found: found[self._decides]["auc"])
+        judged = passes if self._kept == "best" else passes[-1:]
+        self.best = max(judged, key=lambda found: found[self._decides]["auc"])
         for at in range(self._reported, len(passes)):
             self.trial.report(passes[at][self._decides]["auc"], step=at + 1)
         self._reported = len(passes)

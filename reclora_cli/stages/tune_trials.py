@@ -1,21 +1,21 @@
-"""The trials of a search for a CRM's settings, made one after the other."""
+"""The trials of a search for settings, made one after the other."""
 
 from __future__ import annotations
 
 import shutil
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import optuna
 
+from reclora_cli import recipe as recipes
 from reclora_cli.errors import RecloraError
 from reclora_cli.progress import Progress, Task
 from reclora_cli.recipe import Recipe, delta, grids
-from reclora_cli.stages import locate, pretrain_crm
-from reclora_cli.stages.crm_training import CrmTraining
 from reclora_cli.stages.crm_validation import WHOSE
 from reclora_cli.stages.tune_search import Search, Wanted
 from reclora_cli.stages.tune_study import Asked, Settings, TrialLine, TuningStudy
-from reclora_cli.workspace import Artefact, Stopwatch
+from reclora_cli.workspace import Artefact, Stopwatch, write_text
 
 
 class Runner:
@@ -26,12 +26,11 @@ class Runner:
         search: Search,
         study: TuningStudy,
         artefact: Artefact,
-        inputs: dict[str, str],
         progress: Progress,
         *,
         tensorboard: bool,
     ) -> None:
-        self._search, self._study, self._inputs = search, study, inputs
+        self._search, self._study = search, study
         self._artefact, self._progress = artefact, progress
         self._tensorboard = tensorboard
 
@@ -39,8 +38,8 @@ class Runner:
         """Until the search has what is wanted, or tried everything."""
         combinations = grids.combinations(self._search.grid)
         self._progress.say(
-            f"{self._search.model}: {combinations:,} combinations in the grid, {wanted.told()}; "
-            f"the validation AUC of {WHOSE[self._search.recipe.crm.stop_on]} decides"
+            f"{self._search.name}: {combinations:,} combinations in the grid, {wanted.told()}; "
+            f"the validation AUC of {WHOSE[self._search.decides]} decides"
         )
         while not wanted.satisfied(self._study.lines()):
             asked = self._study.ask()
@@ -62,30 +61,29 @@ class Runner:
         if not complete:
             why = next((line.error for line in reversed(lines) if line.error), "none was made")
             raise RecloraError(
-                f"no trial of {self._search.model} was trained to its end: {why}",
+                f"no trial of {self._search.name} was trained to its end: {why}",
                 where="--tune",
                 hint="Mend that, and repeat the command with --force.",
             )
         return max(complete, key=lambda line: line.auc or 0.0)
 
     def install(self, best: TrialLine) -> None:
-        """Move the best trial's CRM to where its recipe's CRM lies, unless one lies there."""
-        recipe = delta.changed(self._search.recipe, best.settings)
-        made, place = self._folder(best.settings), locate.crm(recipe, self._search.workspace)
-        fingerprint = locate.fingerprint_of("pretrain-crm", recipe)
-        if made.manifest() is not None and place.changes(fingerprint, self._inputs) != []:
+        """Move what the best trial trained to where its recipe's lies, unless it lies there."""
+        recipe = self._search.changed(best.settings)
+        made, place = self._folder(best.settings), self._search.place(recipe)
+        known = self._search.fingerprint(recipe), self._search.inputs(recipe)
+        if made.manifest() is not None and place.changes(*known) != []:
             shutil.rmtree(place.path, ignore_errors=True)
             place.path.parent.mkdir(parents=True, exist_ok=True)
             made.path.replace(place.path)
         shutil.rmtree(self._artefact.path / "trials", ignore_errors=True)
 
     def _try(self, asked: Asked, wanted: Wanted) -> None:
-        recipe = delta.changed(self._search.recipe, asked.settings)
         of = f" of {wanted.trials}" if wanted.trials else ""
         quiet = TrialProgress(self._progress, f"trial {asked.number}{of}")
         watch = Stopwatch()
         try:
-            self._train(recipe, asked, quiet)
+            self._train(asked, quiet)
         except optuna.TrialPruned:
             self._study.tell(asked, "pruned", seconds=watch.seconds)
         except (RecloraError, RuntimeError, MemoryError) as error:
@@ -96,21 +94,17 @@ class Runner:
             self._study.tell(asked, "complete", seconds=watch.seconds)
         self._sweep()
 
-    def _train(self, recipe: Recipe, asked: Asked, progress: Progress) -> None:
-        search, place = self._search, self._folder(asked.settings)
-        training = CrmTraining(recipe, search.workspace, search.device, place)
-        place.path.mkdir(parents=True, exist_ok=True)
-        pretrain_crm.make(
-            training,
-            self._inputs,
+    def _train(self, asked: Asked, progress: Progress) -> None:
+        self._search.train(
+            self._search.changed(asked.settings),
+            self._folder(asked.settings),
+            asked,
             progress,
             tensorboard=self._tensorboard,
-            after_pass=asked.after_pass,
         )
 
     def _folder(self, settings: Settings) -> Artefact:
-        recipe = delta.changed(self._search.recipe, settings)
-        name = locate.crm(recipe, self._search.workspace).name
+        name = self._search.place(self._search.changed(settings)).name
         return Artefact(self._artefact.path / "trials" / name)
 
     def _sweep(self) -> None:
@@ -149,6 +143,47 @@ class TrialProgress:
 
     def warn(self, message: str) -> None:
         self._progress.warn(message)
+
+
+def searched(
+    search: Search,
+    wanted: Wanted,
+    artefact: Artefact,
+    progress: Progress,
+    *,
+    force: bool,
+    tensorboard: bool,
+) -> tuple[list[TrialLine], TrialLine, bool]:
+    """Make the trials that are missing, and put what the best one trained in its place.
+
+    Args:
+        artefact: of the search; ``force`` empties it first.
+
+    Returns:
+        every trial that ended, the best of them, and whether none was missing.
+
+    Raises:
+        RecloraError: no trial could be trained to its end.
+    """
+    with search.workspace.writing():
+        if force:
+            shutil.rmtree(artefact.path, ignore_errors=True)
+        study = search.study(artefact)
+        before = len(study.lines())
+        runner = Runner(search, study, artefact, progress, tensorboard=tensorboard)
+        runner.run(wanted)
+        best = runner.best()
+        runner.install(best)
+        lines = study.lines()
+    return lines, best, len(lines) == before
+
+
+def written(chosen: Recipe, file: Path, comment: str) -> None:
+    """Write the chosen settings as a recipe that extends the dataset's."""
+    source = chosen.data.source
+    extends = source if source in recipes.names() else "base"
+    write_text(file, delta.delta_yaml(chosen, extends, comment))
+    assert recipes.load(file) == chosen, "the written recipe must be the chosen one"
 
 
 def overrides(settings: Settings) -> tuple[str, ...]:

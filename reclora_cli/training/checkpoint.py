@@ -3,7 +3,8 @@
     checkpoints/step-00000120/  model.safetensors  optimizer.safetensors  state.json
 
 ``state.json`` holds the hashes of the two others; it names what does not fit when a checkpoint is
-damaged, and the one before is used then. Two are kept.
+damaged, and the one before is used then. Two are kept. It also tells what the checkpoint belongs
+to, so that another training is refused with what differs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from safetensors.torch import save as to_bytes
 
 from reclora_cli.errors import RecloraError
 from reclora_cli.progress import Progress
+from reclora_cli.recipe import differences
 from reclora_cli.workspace import atomic_folder, hash_file, write_json
 
 _KEPT = 2
@@ -36,11 +38,13 @@ class Checkpoints:
         folder: where they lie.
         every: optimizer steps between two of them.
         belongs_to: fingerprint of what is trained; a checkpoint of another is refused.
+        parts: what that fingerprint is of, as plain values, to say what differs.
     """
 
     folder: Path
     every: int
     belongs_to: str
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
     def save(
         self,
@@ -56,8 +60,9 @@ class Checkpoints:
             (folder / "model.safetensors").write_bytes(to_bytes(model))
             (folder / "optimizer.safetensors").write_bytes(to_bytes(_optimizer_tensors(optimizer)))
             hashes = {name: hash_file(folder / name) for name in _TENSOR_FILES}
-            content = {"step": step, "belongs_to": self.belongs_to, "memory": dict(memory)}
-            write_json(folder / "state.json", {**content, "hashes": hashes})
+            content = {"step": step, "belongs_to": self.belongs_to, "parts": dict(self.parts)}
+            state = {**content, "memory": dict(memory), "hashes": hashes}
+            write_json(folder / "state.json", state)
         for old in self._found()[:-_KEPT]:
             shutil.rmtree(old)
 
@@ -72,24 +77,33 @@ class Checkpoints:
         Raises:
             RecloraError: it belongs to another recipe or other inputs.
         """
-        for folder in reversed(self._found()):
+        found = self._found()
+        for folder in reversed(found):
             try:
                 state = _read_whole(folder)
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 progress.warn(
                     f"checkpoint {folder.name} is damaged ({error}); trying the one before"
                 )
                 continue
             if state["belongs_to"] != self.belongs_to:
-                raise RecloraError(
-                    "the checkpoints belong to another recipe or other inputs",
-                    where=str(self.folder),
-                    hint="Repeat the command with --force to start anew.",
-                )
+                raise self._of_another(state.get("parts") or {})
             _copy_into(tensors, load_file(folder / "model.safetensors"), folder)
             _restore_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
             return int(state["step"]), dict(state["memory"])
+        if found:
+            progress.warn(f"no whole checkpoint is left in {self.folder}: starting anew")
         return 0, {}
+
+    def _of_another(self, parts: Mapping[str, Any]) -> RecloraError:
+        plain = json.loads(json.dumps(dict(self.parts)))
+        differing = differences(parts, plain) if parts and plain else []
+        told = "".join(f"\n  {line}" for line in differing)
+        return RecloraError(
+            f"the checkpoints belong to another recipe or other inputs{':' if told else ''}{told}",
+            where=str(self.folder),
+            hint="Undo that to go on from them, or repeat the command with --force to start anew.",
+        )
 
     def clear(self) -> None:
         """Remove all checkpoints: the training is finished, or starts anew."""
@@ -104,7 +118,10 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _read_whole(folder: Path) -> dict[str, Any]:
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    missing = {"step", "belongs_to", "memory", "hashes"} - {*state}
+    if missing:
+        raise RecloraError(f"state.json lacks {', '.join(sorted(missing))}")
     for name in _TENSOR_FILES:
         if hash_file(folder / name) != state["hashes"][name]:
             raise RecloraError(f"{name} does not have the hash that was written")

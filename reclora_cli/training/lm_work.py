@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reclora_cli.lm import sharding
 from reclora_cli.lm.forward import answer_logits
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.prompt.buckets import micro_batches
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe.tree import FinetuneRecipe
 from reclora_cli.seeding import numpy_stream
+from reclora_cli.training.micro_batch import MicroBatchTokens
 from reclora_cli.training.schedule import Linear
 from reclora_cli.training.work import ParameterGroup, Work
 
@@ -113,6 +115,11 @@ def answer_loss(model: torch.nn.Module, batch: AnswerBatch) -> torch.Tensor:
     return (losses_BA.sum(1) / counted_BA.sum(1)).mean()
 
 
+def lengths_of(examples: Examples) -> NDArray[np.int64]:
+    """(n,) tokens of each prompt with the longer answer, as a micro-batch counts them."""
+    return examples.prompts.lengths + max(map(len, examples.answers)) - 1
+
+
 def steps_of(n: int, recipe: FinetuneRecipe) -> int:
     """Optimizer steps of the whole tuning over ``n`` examples."""
     return recipe.epochs * -(-n // recipe.batch_size)
@@ -134,29 +141,44 @@ def lm_work(
     seed: int,
     device: torch.device,
     together: Processes = ALONE,
+    micro_batch: MicroBatchTokens | None = None,
 ) -> Work[AnswerBatch]:
     """The training of ``adapter`` inside ``model`` on ``examples``, as the loop takes it.
 
     Args:
+        micro_batch: how many tokens are computed at once; by default as the recipe says, which is
+            a number then.
         together: the processes that share each batch; this one reads its part of the examples.
     """
-    lengths = examples.prompts.lengths + max(map(len, examples.answers)) - 1
+    lengths = lengths_of(examples)
+    if micro_batch is None:
+        assert recipe.micro_batch_tokens != "auto", "a memory plan chooses"
+        micro_batch = MicroBatchTokens(recipe.micro_batch_tokens)
 
     def batches(step: int) -> Iterator[tuple[AnswerBatch, float]]:
         step_chosen = chosen_at(step, len(examples), recipe, seed)
-        chosen = step_chosen[together.share(len(step_chosen))]
-        for part in micro_batches(lengths[chosen], recipe.micro_batch_tokens):
+        of_all = [
+            micro_batches(lengths[step_chosen[share]], int(micro_batch))
+            for share in together.shares(len(step_chosen))
+        ]
+        parts, chosen = of_all[together.rank], step_chosen[together.share(len(step_chosen))]
+        for part in parts:
             yield collate(examples, chosen[part], device), len(part) / len(step_chosen)
+        if together.sharded:  # The others need this process's part of the LM.
+            shortest = step_chosen[[np.argmin(lengths[step_chosen])]]
+            for _ in range(max(map(len, of_all)) - len(parts)):
+                yield collate(examples, shortest, device), 0.0
 
     groups = [
         ParameterGroup(adapter.expert_parameters(), recipe.learning_rate, recipe.weight_decay)
     ]
     gates = adapter.gate_parameters()
     if gates:
-        groups.append(ParameterGroup(gates, recipe.gate_learning_rate, recipe.weight_decay))
+        rate = recipe.gate_learning_rate or recipe.learning_rate
+        groups.append(ParameterGroup(gates, rate, recipe.weight_decay))
     return Work(
         groups=groups,
-        tensors=adapter.tensors(),
+        tensors={**adapter.tensors(), "micro_batch.tokens": micro_batch.tensor},
         steps=steps_of(len(examples), recipe),
         micro_batches=batches,
         loss=lambda batch: answer_loss(model, batch),
@@ -167,4 +189,6 @@ def lm_work(
         title="finetune",
         during=lambda batch: adapter.personalised(batch.representation_BD),
         together=together,
+        # Sharded, processes compute in step with each other: none can go back alone.
+        relieve=None if sharding.wanted() else micro_batch.halve,
     )

@@ -23,6 +23,8 @@ from reclora_cli.training.work import Batch, ParameterGroup, Work
 
 __all__ = ["AfterStep", "ParameterGroup", "Work", "fit", "make_optimizer"]
 
+_SHARED_DISK = "All processes must see one workspace: put it on a disk that all machines share."
+
 
 class AfterStep(Protocol):
     """Called after each optimizer step, before its checkpoint, in every process.
@@ -56,6 +58,7 @@ def fit(
     step, memory = (
         checkpoints.restore(work.tensors, optimizer, progress) if checkpoints else (0, {})
     )
+    work.together.require_same(step, "checkpoints", _SHARED_DISK)
     log, keeping = (log, checkpoints) if work.together.main else (None, None)
     if log:
         log.keep_until(step)

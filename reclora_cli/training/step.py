@@ -1,4 +1,8 @@
-"""One optimizer step: forward and backward over its micro-batches, sums over processes, update."""
+"""One optimizer step: forward and backward over its micro-batches, sums over processes, update.
+
+Where the memory ends in a forward or backward pass, the work is asked for smaller micro-batches and
+the step is taken again from its start, from the same random stream: no weight has moved yet.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from typing import Any
 
 import torch
 
+from reclora_cli.device import out_of_memory
+from reclora_cli.errors import RecloraError
 from reclora_cli.seeding import stream_seed
 from reclora_cli.training.work import Batch, ParameterGroup, Work
 
@@ -40,6 +46,9 @@ def take_step(
 
     Returns:
         the mean loss over the rows of all processes.
+
+    Raises:
+        RecloraError: the memory ended, and smaller micro-batches are no help.
     """
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * work.schedule(step, work.steps)
@@ -56,6 +65,33 @@ def take_step(
 
 def _backward(work: Work[Batch], step: int, micro_batches: Iterable[tuple[Batch, float]]) -> float:
     """Leave this process's part of the gradients; return its part of the loss."""
+    while True:
+        try:
+            return _passes(work, step, micro_batches)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            if work.relieve is None:
+                raise _no_memory(work, step) from error
+            reason = str(error)
+        # Left the block first: the error's traceback holds what the pass had allocated.
+        work.relieve(step, reason)
+        for parameter in work.parameters():
+            parameter.grad = None
+        if _devices(work):
+            torch.cuda.empty_cache()
+        micro_batches = work.micro_batches(step)
+
+
+def _no_memory(work: Work[Any], step: int) -> RecloraError:
+    return RecloraError(
+        f"out of memory at step {step + 1}",
+        where=work.title,
+        hint="Take smaller batches with --set; --dry-run tells what is held.",
+    )
+
+
+def _passes(work: Work[Batch], step: int, micro_batches: Iterable[tuple[Batch, float]]) -> float:
     # The main process draws what a process alone draws; the others have streams of their own.
     stream = ("step", step) if work.together.main else ("step", step, work.together.rank)
     total = 0.0

@@ -39,6 +39,8 @@ class Work(Generic[Batch]):
         rows_per_step: rows of one step over all processes, for progress.
         during: context held over a micro-batch's forward and backward pass (bound gate weights).
         together: the processes that share each step.
+        relieve: called with the step and the allocator's words when the memory ended in a pass:
+            makes micro-batches smaller, or raises. ``None``: they cannot be.
     """
 
     groups: list[ParameterGroup]
@@ -53,6 +55,7 @@ class Work(Generic[Batch]):
     title: str = "train"
     during: Callable[[Batch], AbstractContextManager[Any]] = lambda batch: nullcontext()
     together: Processes = ALONE
+    relieve: Callable[[int, str], None] | None = None
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """All that is trained, group by group."""

@@ -24,7 +24,9 @@ DATASET_RECIPES = [
     *("ml-25m", "ml-latest", "ml-latest-small"),
 ]
 EXAMPLES = ["book-crossing", "gift-cards", "goodbooks", "steam"]
-METHODS = ["lora", "reclora", "rella", "tallrec", "zero-shot"]
+METHODS = ["lora", "lora-r128", "reclora", "rella", "tallrec", "zero-shot"]
+LLMS = ["gemma-3-1b", "qwen3-0.6b", "smollm2-360m", "vicuna-7b"]
+PRESETS = ["paper"]
 
 
 @pytest.mark.parametrize(
@@ -40,8 +42,10 @@ def test_every_shipped_recipe_is_known_here() -> None:
     assert recipe.names() == DATASET_RECIPES
     assert recipe.names("methods") == METHODS
     assert recipe.names("examples") == EXAMPLES
+    assert recipe.names("llms") == LLMS
+    assert recipe.names("presets") == PRESETS
     shipped = sorted(path.stem for path in recipe.recipes_folder().rglob("*.yaml"))
-    assert shipped == sorted(DATASET_RECIPES + METHODS + EXAMPLES)
+    assert shipped == sorted(DATASET_RECIPES + METHODS + EXAMPLES + LLMS + PRESETS)
 
 
 @pytest.mark.parametrize("name", DATASET_RECIPES)

@@ -65,6 +65,7 @@ def main() -> None:
         Variant("K=1", 1, "product"),
         Variant(f"product K={options.experts}", options.experts, "product", 1.15),
         Variant(f"weights K={options.experts}", options.experts, "weights", 1.05),
+        Variant(f"full K={options.experts}", options.experts, "full"),
     ]
     steps = [_step(model, variant, options.rank, ids, guide) for variant in variants]
     clock = time.perf_counter if options.clock == "wall" else time.process_time
@@ -103,7 +104,7 @@ def _step(
     answers_BA = ids_BT[:, -ANSWER_TOKENS:]
 
     def step() -> None:
-        with meta.bound(meta.gate_weights(guide_BW)):
+        with meta.bound(meta.mixture(guide_BW)):
             hidden_BTD = own.model(ids_BT, use_cache=False).last_hidden_state
             logits = own.lm_head(hidden_BTD[:, -ANSWER_TOKENS:])
             loss = nn.functional.cross_entropy(logits.flatten(0, 1), answers_BA.flatten())

@@ -11,16 +11,21 @@ from reclora_cli.data.audit import Check, Ties
 from reclora_cli.metrics.compare import Difference, Figure, Figures
 from reclora_cli.pipeline.crms import Failed, Several
 from reclora_cli.pipeline.demo import DemoResult
-from reclora_cli.recipe.grids import grid_of
+from reclora_cli.recipe.grids import grid_of, lm_grid_of
 from reclora_cli.stages.audit import AuditedPart, AuditResult, Stale
 from reclora_cli.stages.build_index import BuildIndexResult
-from reclora_cli.stages.explain import Behaviour, ExplainResult, GateView, Target
+from reclora_cli.stages.explain import Behaviour, ExplainResult, Target
+from reclora_cli.stages.export import ExportedProjection, ExportResult
+from reclora_cli.stages.export_mixture import Mixture
 from reclora_cli.stages.finetune import FinetuneResult
+from reclora_cli.stages.gate_view import GateView
 from reclora_cli.stages.prepare import PrepareResult
 from reclora_cli.stages.pretrain_crm import CrmPlan, PretrainCrmResult
 from reclora_cli.stages.side_by_side import EvaluateResult, ModelResult, PairResult, Planned
 from reclora_cli.stages.similar import SimilarItem, SimilarResult
+from reclora_cli.stages.run_compare import Reproduction
 from reclora_cli.stages.tune_crm import TrialLine, TunedCrm, TunePlan
+from reclora_cli.stages.tune_lm import TunedLm
 from reclora_cli.stages.tune_trials import overrides
 from reclora_cli.training.plan import TuningPlan
 
@@ -186,6 +191,53 @@ def tuned_crms(*, dry_run: bool = False) -> Several[TunedCrm]:
     return Several("ml-1m", [tuned], [], 9000.0, dry_run)
 
 
+def tuned_lm(*, dry_run: bool = False) -> TunedLm:
+    grid = {key: list(values) for key, values in lm_grid_of("meta", gated=True).items()}
+    found = {"n": 1000, "auc": 0.7938, "log_loss": 0.5412}
+    lines = [
+        TrialLine(
+            number=at + 1,
+            state="complete" if at % 4 else "pruned",
+            settings={key: values[at % len(values)] for key, values in grid.items()},
+            auc=0.79 + at / 10_000,
+            best_step=80,
+            validation={"all": found, "seen": found, "unseen": {**found, "auc": None}},
+            seconds=411.0,
+            error=None,
+        )
+        for at in range(6)
+    ]
+    return TunedLm(
+        method="reclora-k16",
+        dataset="ml-1m",
+        shots=1024,
+        rows=1000,
+        valid_rows=97000,
+        rows_hash="0123456789abcdef",
+        decides="all",
+        unseen_share_of_test=0.1978,
+        grid=grid,
+        grid_source="the paper's grid",
+        combinations=96,
+        trials=[] if dry_run else lines,
+        best=None if dry_run else lines[-1],
+        overrides=() if dry_run else overrides(lines[-1].settings),
+        recipe_file=f"{FOLDER}/tuned-reclora-k16.yaml",
+        run="reclora-k16-1024-abcd1234",
+        artefact=FOLDER,
+        seconds=9000.0,
+        dry_run=dry_run,
+        plan=TunePlan(20, 9000.0, 450.0, 300_000_000, 4) if dry_run else None,
+    )
+
+
+def reproduction(*, same: bool) -> Reproduction:
+    elsewhere = [] if same else ["torch: 2.13.0 -> 2.14.0", "machine: a -> b"]
+    return Reproduction(
+        FOLDER, same, 121, 0 if same else 7, 0.0 if same else 1e-7, None if same else 12, elsewhere
+    )
+
+
 def finetune(**changes: Any) -> FinetuneResult:
     values: dict[str, Any] = {
         "run": "reclora-k16-1024-abcd1234",
@@ -216,10 +268,30 @@ def tuning_plan() -> TuningPlan:
         steps=4375,
         tokens=19_390_000,
         tokens_per_example=277.0,
+        padding=0.021,
+        longest=301,
         trainable_parameters=8_363_760,
         frozen_parameters=134_515_008,
-        memory_bytes=2_254_857_830,
+        memory_bytes=2_600_000_000,
+        memory={
+            "runtime": 650_000_000,
+            "weights": 538_000_000,
+            "unpacked": 0,
+            "trained": 134_000_000,
+            "blocks": 700_000_000,
+            "attention": 300_000_000,
+            "experts": 150_000_000,
+            "answers": 8_000_000,
+            "working": 50_000_000,
+            "allocator": 70_000_000,
+        },
+        free_bytes=12_000_000_000,
+        micro_batch_tokens=1280,
+        gradient_checkpointing=False,
         seconds=68400.0,
+        seconds_estimated=61200.0,
+        seconds_measured=68400.0,
+        measured_prompts=12,
         flops_per_second=170_000_000_000,
     )
 
@@ -337,6 +409,42 @@ def explain(**changes: Any) -> ExplainResult:
         "seconds": 4.2,
     }
     return ExplainResult(**{**values, **changes})
+
+
+def export(**changes: Any) -> ExportResult:
+    layers = [f"model.layers.{at}.self_attn.{name}" for at in range(30) for name in ("q_proj", "v")]
+    values: dict[str, Any] = {
+        "dataset": "ml-1m",
+        "run": "reclora-k16-1024-abcd1234",
+        "method": "reclora-k16",
+        "base_model": f"/home/somebody/.cache/reclora/{FOLDER}/smollm2-135m",
+        "base_identity": "smollm2-135m@bcc81830d10c",
+        "mixing": "product",
+        "experts": 16,
+        "mixture": Mixture("row", "42", "6", TITLE, 812345, weights=(1 / 16,) * 16),
+        "rank": 128,
+        "full_rank": 128,
+        "relative_error": 0.0,
+        "projections": [ExportedProjection(name, 0.0731) for name in layers],
+        "parameters": 7_372_800,
+        "bytes": 29_500_000,
+        "sha256": "abcd",
+        "folder": f"{FOLDER}/user-42-item-6",
+        "seconds": 3.1,
+    }
+    return ExportResult(**{**values, **changes})
+
+
+def mean_mixture() -> Mixture:
+    rows = {"train": 0, "valid": 226, "test": 0}
+    weights, sd = (1 / 16,) * 16, (0.01,) * 16
+    return Mixture("mean", "42", rows=rows, weights=weights, sd=sd, moved=0.081)
+
+
+def explain_user() -> ExplainResult:
+    """Of a gate that reads the user alone, with no target."""
+    nothing = {"target": None, "probability": None, "crm_probability": None}
+    return explain(**nothing, behaviours=[], prompt="")
 
 
 def demo() -> DemoResult:

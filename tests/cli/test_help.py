@@ -30,13 +30,19 @@ FLAGS: dict[str, set[str]] = {
     "prepare": {"[dataset]", "--from", "--init", "--audit"} | _OFTEN,
     "build-index": {"--similar", "--count", "--llm"} | _OFTEN,
     "pretrain-crm": {"--model", "--epochs", "--log", "--tune", "--trials", "--budget"} | _OFTEN,
-    "finetune": {"--experts", "--shots", "--llm", "--method", "--epochs", "--log"} | _OFTEN,
+    "finetune": {"--experts", "--shots", "--llm", "--method", "--preset", "--epochs", "--log"}
+    | {"--start-from", "--from-run", "--tune", "--trials", "--budget", "--valid-rows"}
+    | _OFTEN,
     "evaluate": {"--rows", "--split", "--run", "--zero-shot", "--crm/--no-crm", "--lm/--no-lm"}
     | {"--reference"}
     | _OFTEN,
     "explain": {"--user", "--item", "--run", "--plot", "--recipe"}
     | _SHARED["place"]
     | _SHARED["running"]
+    | _SHARED["output"],
+    "export": {"--user", "--item", "--average", "--run", "--rank", "--output", "--force"}
+    | {"--device", "--recipe"}
+    | _SHARED["place"]
     | _SHARED["output"],
     "show": {"--split", "--rows", "--behaviours", "--recent", "--llm"}
     | _SHARED["recipe"]
@@ -138,8 +144,17 @@ def test_the_methods_that_help_names_are_those_that_tune():
     from reclora_cli import recipe
 
     [method] = [p for p in COMMANDS["finetune"].params if p.name == "method"]
-    named = set(re.findall(r"[a-z]+", method.help.partition(". Default")[0])) - {"or"}
+    named = set(re.findall(r"[a-z][a-z0-9-]*", method.help.partition(". Default")[0])) - {"or"}
     assert named == set(recipe.names("methods")) - {"zero-shot"}
+
+
+def test_the_lms_and_presets_that_help_names_are_those_that_are_shipped():
+    from reclora_cli import recipe
+
+    helps = {p.name: p.help for p in COMMANDS["finetune"].params}
+    named = helps["llm"].partition("shipped settings of one: ")[2].rstrip(".")
+    assert sorted(named.split(", ")) == recipe.names("llms")
+    assert [helps["preset"].partition(":")[0]] == recipe.names("presets")
 
 
 def test_the_version_is_the_installed_one(reclora: Reclora):

@@ -183,6 +183,33 @@ def test_an_unknown_title_is_a_usage_error(path: Reclora):
     assert path("build-index", "--similar", "Haet (1995)").code == 2
 
 
+def test_a_mixture_is_exported_and_a_tuning_starts_from_it(path: Reclora, tmp_path: Path):
+    path("finetune")
+
+    def export(*arguments: str | Path):
+        return path("export", *arguments)
+
+    done = export("--user", USER, "--average", "--rank", "2", "--output", tmp_path / "l", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["rank"], done.json["full_rank"]) == (2, 8)
+    assert done.json["mixture"]["rows"].keys() == {"train", "valid", "test"}
+    assert Path(done.json["folder"]) == tmp_path / "l"
+    assert (export("--user", USER).code, export().code) == (2, 2)
+    assert export("--user", USER, "--average", "--output", tmp_path / "l").code == 2
+    shown = export("--user", USER, "--average")
+    assert "mean weights over" in shown.out
+    assert "Run: reclora-k4" in shown.err
+
+    tuned = path("finetune", "--start-from", tmp_path / "l", "--json")
+    assert tuned.code == 0, tuned.err
+    assert "starts from the LoRA of rank 2" in tuned.err
+    assert path("finetune", "--start-from", tmp_path / "nowhere").code == 3
+    (tmp_path / "l" / "adapter_model.safetensors").write_bytes(b"x")
+    refused = path("finetune", "--start-from", tmp_path / "l")
+    assert refused.code == 1
+    assert "damaged" in refused.err
+
+
 def test_an_unknown_user_hears_how_ids_look(path: Reclora):
     path("finetune")
     done = path("explain", "--user", "999999")

@@ -19,12 +19,14 @@ from reclora_cli.cli.render import (
     demo,
     evaluate,
     explain,
+    export,
     finetune,
     overview,
     prepare,
     pretrain_crm,
     several_crms,
     tuned_crms,
+    tuned_lm,
 )
 from reclora_cli.cli.render.marks import bar
 from tests.cli import results
@@ -46,7 +48,15 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     "several crms plan": lambda: several_crms.render(results.several_crms(dry_run=True)),
     "tuned crms": lambda: tuned_crms.render(results.tuned_crms()),
     "tuned crms plan": lambda: tuned_crms.render(results.tuned_crms(dry_run=True)),
+    "tuned lm": lambda: tuned_lm.render(results.tuned_lm()),
+    "tuned lm plan": lambda: tuned_lm.render(results.tuned_lm(dry_run=True)),
     "finetune": lambda: finetune.render(results.finetune()),
+    "reproduced": lambda: finetune.render(
+        results.finetune(reproduction=results.reproduction(same=True))
+    ),
+    "not reproduced": lambda: finetune.render(
+        results.finetune(reproduction=results.reproduction(same=False))
+    ),
     "finetune plan": lambda: finetune.render(
         results.finetune(dry_run=True, plan=results.tuning_plan(), first_loss=None, last_loss=None)
     ),
@@ -56,6 +66,10 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     ),
     "explain": lambda: explain.render(results.explain()),
     "explain without gate": lambda: explain.render(results.explain(gate=None)),
+    "explain without target": lambda: explain.render(results.explain_user()),
+    "export": lambda: export.render(results.export()),
+    "export, cut down": lambda: export.render(results.export(rank=8, relative_error=0.0731)),
+    "export of a mean": lambda: export.render(results.export(mixture=results.mean_mixture())),
     "demo": lambda: demo.render(results.demo()),
     "overview": lambda: overview.render(
         Overview("ws", [Holding("crm", "sim-12345678", "ml-1m", "unfinished", "", {})], "reclora")
@@ -209,6 +223,14 @@ def test_a_run_without_a_gate_says_so():
     assert "no gate" in drawn(VIEWS["explain without gate"]())
 
 
+def test_a_user_without_a_target_is_shown_by_the_gate_alone():
+    text = " ".join(drawn(VIEWS["explain without target"]()).split())
+    assert "none: this gate reads the user alone" in text
+    assert "Gate weights by expert" in text
+    assert "P(yes)" not in text
+    assert "Behaviours" not in text
+
+
 @pytest.mark.parametrize("experts", [1, 2, 64])
 def test_any_number_of_experts_fits(experts: int):
     view = explain.render(results.explain(gate=results.gate(experts)))
@@ -239,3 +261,19 @@ def test_a_bar_is_filled_in_eighths(share: float, drawn_as: str):
 
 def test_a_bar_without_unicode():
     assert bar(0.5, 4, ascii_only=True) == "##  "
+
+
+def test_an_export_tells_whose_mixture_it_is_and_what_a_smaller_rank_lost():
+    whole = drawn(VIEWS["export"]())
+    assert "user 42, [bold]Dangerous[/bold] Title: L'Été (1996) (row 812345)" in " ".join(
+        whole.split()
+    )
+    assert "Frobenius" not in whole
+    cut = drawn(VIEWS["export, cut down"](), 160)
+    assert "8, cut down from 128" in cut
+    assert "7.31% of the update's Frobenius norm" in cut
+    assert cut.count("7.31%") == 62
+    mean = " ".join(drawn(VIEWS["export of a mean"]()).split())
+    assert "mean weights over 226 rows (226 valid)" in mean
+    assert "a row's own differ by 8.1% on average" in mean
+    assert ".063 ± .010" in mean

@@ -22,6 +22,7 @@ import pytest
 
 from reclora_cli.data.store import InteractionsStore
 from tests.conftest import data_folder
+from tests.tuned_runs import by_stock_peft
 
 pytestmark = pytest.mark.e2e
 
@@ -165,6 +166,20 @@ def test_explain_draws_a_picture(path: Path100K, tmp_path: Path) -> None:
     path.run("explain", "--user", "42", "--item", "Heat (1995)", "--plot", str(file))
     assert file.read_bytes().startswith(b"\x89PNG")
     assert file.stat().st_size > 20_000
+
+
+def test_stock_peft_scores_an_exported_mixture_as_the_run_scores_its_row(
+    path: Path100K, tmp_path: Path
+) -> None:
+    run = ["--run", path.tuned["run"], "--user", "42"]
+    for name in ("Heat (1995)", "Fargo (1996)"):
+        said = path.run("explain", *run, "--item", name)
+        folder = tmp_path / name
+        result = path.run("export", *run, "--item", name, "--output", str(folder))
+        assert result["rank"] == 32
+        assert result["mixture"]["weights"] == pytest.approx(said["gate"]["row"], abs=1e-4)
+        again = by_stock_peft(Path(result["base_model"]), folder, said["prompt"])
+        assert again == pytest.approx(said["probability"], abs=1e-5)
 
 
 def test_show_prints_the_prompt_of_a_row(path: Path100K) -> None:

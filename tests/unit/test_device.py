@@ -40,7 +40,8 @@ def test_an_unknown_device_gets_a_did_you_mean():
     assert "cuda" in str(error.value.hint)
 
 
-def test_cpu_computes_in_float32_and_cuda_in_bfloat16():
+def test_cpu_computes_in_float32_and_cuda_in_bfloat16(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert device.compute_dtype(torch.device("cpu")) == torch.float32
     assert device.compute_dtype(torch.device("cuda")) == torch.bfloat16
 
@@ -49,3 +50,61 @@ def test_the_cpu_is_described_with_its_threads():
     assert device.describe(torch.device("cpu")).startswith(
         f"cpu, {torch.get_num_threads()} threads"
     )
+
+
+def _capabilities(monkeypatch: pytest.MonkeyPatch, **told: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+
+
+def test_bfloat16_on_a_cpu_is_asked_for_and_refused_where_it_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    cpu = torch.device("cpu")
+    _capabilities(monkeypatch, amx_bf16=True)
+    assert device.compute_dtype(cpu, "bf16") == torch.bfloat16
+    assert device.compute_dtype(cpu, "auto") == torch.float32
+    _capabilities(monkeypatch, amx_bf16=False)
+    with pytest.raises(UsageError, match="no units for bfloat16") as error:
+        device.compute_dtype(cpu, "bf16")
+    assert "lm.precision=fp32" in str(error.value.hint)
+
+
+def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert device.compute_dtype(torch.device("cuda")) == torch.float32
+
+
+def test_flash_attention_is_asked_for_on_newer_gpus_that_have_the_package(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    cuda, half = torch.device("cuda"), torch.bfloat16
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: object())
+    assert device.attention(cuda, half) == "flash_attention_2"
+    assert device.attention(cuda, torch.float32) is None
+    assert device.attention(torch.device("cpu"), half) is None
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: None)
+    assert device.attention(cuda, half) is None
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: object())
+    assert device.attention(cuda, half) is None
+
+
+def test_free_memory_is_the_containers_where_that_is_less(
+    monkeypatch: pytest.MonkeyPatch, tmp_path
+):
+    for name, told in (("memory.max", "1000"), ("memory.current", "700")):
+        (tmp_path / name).write_text(told)
+    (tmp_path / "memory.stat").write_text("anon 500\nfile 150\nfile_mapped 7\n")
+    group = (str(tmp_path), "memory.max", "memory.current", "file")
+    monkeypatch.setattr(device, "_CONTROL_GROUPS", (group,))
+    assert device.free_memory(torch.device("cpu")) == 450
+    (tmp_path / "memory.max").write_text("max")
+    left = device.free_memory(torch.device("cpu"))
+    assert left is None or left > 1000
+
+
+def test_held_memory_is_what_this_process_holds():
+    before = device.held_memory(torch.device("cpu"))
+    held = torch.ones(2**24)
+    assert device.held_memory(torch.device("cpu")) - before >= 0.9 * held.nbytes or before == 0

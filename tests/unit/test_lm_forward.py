@@ -120,6 +120,22 @@ def test_the_vocabulary_projection_sees_only_positions_that_a_sample_asks_for():
     assert seen == [torch.Size([3, 2, 32])]
 
 
+def test_in_scoring_the_last_feed_forward_sees_only_positions_that_are_asked_for():
+    model = MODELS["llama"]()
+    seen: list[torch.Size] = []
+    for layer in model.model.layers:
+        layer.mlp.gate_proj.register_forward_pre_hook(
+            lambda _, inputs: seen.append(inputs[0].shape)
+        )
+    at = torch.tensor([[2], [10], [6]])
+    with torch.no_grad():
+        answer_logits(model, _padded(_samples(), 0), at)
+    answer_logits(model, _padded(_samples(), 0), at)
+    whole = torch.Size([3, 11, 32])
+    assert seen == [whole, torch.Size([3, 1, 32]), whole, whole]
+    assert type(model.model.layers[1].mlp).__name__ == "LlamaMLP"
+
+
 class _KeepsAll(nn.Module):
     """A causal LM whose forward cannot be asked for positions."""
 

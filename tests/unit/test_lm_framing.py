@@ -167,6 +167,26 @@ TEMPLATES = {
         "<eos>",
         "<end_of_turn>",
     ),
+    "gemma-3": Template(
+        "{{ bos_token }}{%- if messages[0]['role'] == 'system' -%}"
+        "{%- set first_user_prefix = messages[0]['content'] + '\n\n' -%}"
+        "{%- set loop_messages = messages[1:] -%}{%- else -%}"
+        "{%- set first_user_prefix = '' -%}{%- set loop_messages = messages -%}{%- endif -%}"
+        "{%- for message in loop_messages -%}"
+        "{%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}"
+        "{{ raise_exception('Conversation roles must alternate user/assistant/...') }}{%- endif -%}"
+        "{%- set role = 'model' if message['role'] == 'assistant' else message['role'] -%}"
+        "{{ '<start_of_turn>' + role + '\n' + (first_user_prefix if loop.first else '') }}"
+        "{{ message['content'] | trim }}{{ '<end_of_turn>\n' }}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{ '<start_of_turn>model\n' }}{%- endif -%}",
+        "<bos><start_of_turn>user\n",
+        "<end_of_turn>\n<start_of_turn>model\n",
+        "",
+        ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"),
+        "<bos>",
+        "<eos>",
+        "<end_of_turn>",
+    ),
     "glm": Template(
         "[gMASK]<sop>{% for message in messages %}{{ '<|' + message['role'] + '|>\n' "
         "+ message['content'] }}{% endfor %}"
@@ -182,7 +202,8 @@ TEMPLATES = {
 }
 
 
-def _tokenizer(template: Template):
+def tokenizer_of(template: Template):
+    """A tokenizer with this template and its special tokens."""
     tokenizer = tiny_tokenizer(template.jinja)
     tokenizer.add_special_tokens({"additional_special_tokens": list(template.special)})
     tokenizer.bos_token = template.bos or None
@@ -196,23 +217,23 @@ def template(request: pytest.FixtureRequest) -> Template:
 
 
 def test_frames_the_prompt_as_the_model_card_says_without_a_system_message(template: Template):
-    framing = Framing.of(_tokenizer(template))
+    framing = Framing.of(tokenizer_of(template))
     assert framing.frame("Like it?") == f"{template.before}Like it?{template.after}"
     assert framing.system == ""
 
 
 def test_derives_whether_the_answer_starts_with_a_space(template: Template):
-    assert Framing.of(_tokenizer(template)).answer_prefix == template.answer_prefix
+    assert Framing.of(tokenizer_of(template)).answer_prefix == template.answer_prefix
 
 
 def test_ends_an_answer_as_the_template_ends_a_turn(template: Template):
-    tokenizer = _tokenizer(template)
+    tokenizer = tokenizer_of(template)
     assert tokenizer.convert_ids_to_tokens(Framing.of(tokenizer).end_id) == template.end
 
 
 def test_an_answered_prompt_is_what_the_template_writes_when_given_no_system_message():
     template = TEMPLATES["chatml without a default"]
-    tokenizer = _tokenizer(template)
+    tokenizer = tokenizer_of(template)
     framing = Framing.of(tokenizer)
     turns = [{"role": "user", "content": "Like it?"}, {"role": "assistant", "content": "Yes."}]
     written = tokenizer.apply_chat_template(turns, tokenize=True)["input_ids"]

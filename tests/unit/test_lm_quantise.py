@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,7 +45,47 @@ def test_a_missing_bitsandbytes_is_told_with_its_remedy(monkeypatch: pytest.Monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingInputError, match="8bit needs the package bitsandbytes") as error:
         quantise.config("8bit", CPU, torch.float32)
-    assert "pip install bitsandbytes" in str(error.value.hint)
+    assert "pip install --upgrade bitsandbytes" in str(error.value.hint)
+
+
+def _python(code: str, path: Path | None = None) -> str:
+    """What a new Python prints on running ``code``, ``path`` ahead of what is installed."""
+    environment = dict(os.environ)
+    if path is not None:
+        environment["PYTHONPATH"] = f"{path}{os.pathsep}{environment.get('PYTHONPATH', '')}"
+    ran = [sys.executable, "-c", code]
+    done = subprocess.run(ran, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+_ASK_FOR_8BIT = (
+    "import torch\n"
+    "from reclora_cli.errors import MissingInputError\n"
+    "from reclora_cli.lm import quantise\n"
+    "try:\n    quantise.config('8bit', torch.device('cpu'), torch.float32)\n"
+    "except MissingInputError as error:\n    print(error.what)\n"
+)
+
+
+def test_without_bitsandbytes_every_module_but_its_own_can_be_imported():
+    hidden = "import sys\nsys.modules['bitsandbytes'] = None\n"
+    imports = (
+        "import importlib, pkgutil, reclora_cli\n"
+        "for found in pkgutil.walk_packages(reclora_cli.__path__, 'reclora_cli.'):\n"
+        "    if found.name not in {'reclora_cli.lm.weight_only', 'reclora_cli.__main__'}:\n"
+        "        importlib.import_module(found.name)\n"
+    )
+    told = _python(hidden + imports + _ASK_FOR_8BIT)
+    assert told.strip() == "8bit needs the package bitsandbytes, which is not installed"
+
+
+def test_a_build_that_does_not_run_here_is_told_with_its_reason(tmp_path: Path):
+    (tmp_path / "bitsandbytes").mkdir()
+    broken = "raise OSError('libcudart.so.11.0: cannot open shared object file')"
+    (tmp_path / "bitsandbytes" / "__init__.py").write_text(broken)
+    told = _python(_ASK_FOR_8BIT, tmp_path)
+    assert "whose build does not run here (OSError: libcudart.so.11.0" in told
 
 
 def test_a_device_without_kernels_is_refused():
@@ -135,6 +178,63 @@ def test_peft_and_meta_lora_train_on_a_quantised_base(tiny_lm: Path, quantisatio
     wrapped = peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_proj"], r=2))
     _next_loss(wrapped).backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in wrapped.parameters())
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("quantisation", ["8bit", "4bit"])
+def test_it_is_prepared_for_training(tiny_lm: Path, quantisation: str):
+    from reclora_cli.lora import GateSettings, attach
+
+    model = load(tiny_recipe(tiny_lm, quantisation), CPU).model
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    left = [p for n, p in model.named_parameters() if "_proj" not in n]
+    assert {parameter.dtype for parameter in left} == {torch.float32}
+    meta = attach(model, experts=2, gate=GateSettings(4))
+    assert {parameter.dtype for parameter in meta.parameters()} == {torch.float32}
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("quantisation", ["8bit", "4bit"])
+def test_gradients_of_a_quantised_base_are_the_same_when_activations_are_recomputed(
+    tiny_lm: Path, quantisation: str
+):
+    from reclora_cli.lm.recompute import recomputed
+    from reclora_cli.lora import attach
+
+    model = load(tiny_recipe(tiny_lm, quantisation), CPU).model
+    meta = attach(model, experts=1)
+    found = []
+    for on in (False, True):
+        meta.zero_grad()
+        with recomputed(model, on):
+            _next_loss(model).backward()
+        found.append([p.grad.clone() for p in meta.parameters() if p.grad is not None])
+    assert len(found[0]) == len(found[1]) == 8
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-8)
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("quantisation", ["8bit", "4bit"])
+def test_on_a_cpu_candidates_share_a_prefix_of_a_quantised_base(tiny_lm: Path, quantisation: str):
+    from reclora_cli.scoring.lm_scorer import answer
+    from tests.scoring import ANSWERS, adapter, candidates, guides
+
+    model = load(tiny_recipe(tiny_lm, quantisation), CPU).model
+    made, represented = adapter("product", model), guides(same=True)
+    asked = {
+        prefix: answer(
+            model,
+            made,
+            ANSWERS,
+            candidates(),
+            represented,
+            device=CPU,
+            batch_tokens=tokens,
+            prefix=prefix,
+        ).probability
+        for prefix, tokens in (("never", 1), ("always", 4096))
+    }
+    torch.testing.assert_close(asked["always"], asked["never"], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ def test_what_is_evaluated_does_not_change_the_run(tmp_path: Path) -> None:
     [
         ("reclora", (), "reclora-k16"),
         ("reclora", ("adapter.mixing=weights",), "reclora-weights-k16"),
+        ("reclora", ("adapter.mixing=full",), "reclora-full-k16"),
+        ("reclora", ("gate.input=user",), "reclora-user-gate-k16"),
+        ("reclora", ("gate.input=user", "adapter.experts=1"), "reclora-k1"),
         ("rella", (), "rella"),
         ("tallrec", (), "tallrec"),
         ("lora", (), "lora"),
@@ -83,6 +86,26 @@ def test_a_tuning_needs_only_what_it_reads(
     method: str, overrides: tuple[str, ...], needed: list[str]
 ) -> None:
     assert graph.needs("finetune", load(method, *overrides)) == needed
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "gate", "prompt_too"),
+    [
+        ("reclora", (), False, False),
+        ("reclora", ("prompt.behaviours=recent",), False, False),
+        ("reclora", ("gate.input=user",), True, False),
+        ("reclora", ("gate.input=user", "prompt.behaviours=recent"), True, True),
+        ("reclora", ("adapter.experts=1", "prompt.behaviours=recent"), True, True),
+        ("tallrec", (), True, True),
+        ("rella", (), True, False),
+        ("zero-shot", (), True, False),
+    ],
+)
+def test_what_a_candidate_changes_is_told_by_the_recipe(
+    method: str, overrides: tuple[str, ...], gate: bool, prompt_too: bool
+) -> None:
+    recipe = load(method, *overrides)
+    assert (locate.target_free_gate(recipe), locate.target_free(recipe)) == (gate, prompt_too)
 
 
 def test_without_deps_a_missing_stage_is_an_error_that_names_its_command(tmp_path: Path) -> None:

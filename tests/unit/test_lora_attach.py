@@ -13,7 +13,7 @@ from reclora_cli.lora import GateSettings, MetaLora, attach
 from tests.tiny_lms import ARCHITECTURES, tiny_lm, tokens
 
 WIDTH = 10
-MIXINGS = ["product", "weights"]
+MIXINGS = ["product", "weights", "full"]
 
 
 def attached(model: Any, *, experts: int = 4, **settings: Any) -> MetaLora:
@@ -50,7 +50,7 @@ def test_untrained_the_model_is_its_base_bit_for_bit(
     before = model(tokens()).logits
     targets = targets_of(architecture)
     meta = attached(model, experts=experts, mixing=mixing, targets=targets)
-    with meta.bound(meta.gate_weights(guide())):
+    with meta.bound(meta.mixture(guide())):
         assert torch.equal(model(tokens()).logits, before)
         trained(meta)
         assert not torch.equal(model(tokens()).logits, before)
@@ -60,7 +60,7 @@ def test_untrained_the_model_is_its_base_bit_for_bit(
 def test_every_expert_and_gate_gets_a_gradient_and_the_base_none(architecture: str) -> None:
     model = tiny_lm(architecture)
     meta = trained(attached(model, targets=targets_of(architecture)))
-    with meta.bound(meta.gate_weights(guide())):
+    with meta.bound(meta.mixture(guide())):
         model(input_ids=tokens(), labels=tokens()).loss.backward()
     for name, parameter in meta.named_tensors().items():
         assert parameter.grad is not None, name
@@ -196,7 +196,7 @@ def test_reading_gate_weights_unbound_is_an_error_that_names_the_remedy() -> Non
 def test_weights_are_unbound_again_after_the_block_even_when_it_fails() -> None:
     model = tiny_lm()
     meta = attached(model)
-    with pytest.raises(IndexError), meta.bound(meta.gate_weights(guide())):
+    with pytest.raises(IndexError), meta.bound(meta.mixture(guide())):
         model(tokens() + 1000)
     with pytest.raises(RecloraError, match="unbound"):
         model(tokens())
@@ -218,7 +218,7 @@ def test_weights_of_another_batch_size_are_an_error() -> None:
     model = tiny_lm()
     meta = attached(model)
     with (
-        meta.bound(meta.gate_weights(guide(2))),
+        meta.bound(meta.mixture(guide(2))),
         pytest.raises(RecloraError, match="bound for 2 samples, the batch has 3"),
     ):
         model(tokens(3))
@@ -268,7 +268,7 @@ def test_without_a_gate_the_caller_brings_weights() -> None:
 def test_a_half_precision_base_is_adapted_in_its_own_precision(mixing: str) -> None:
     model = tiny_lm().bfloat16()
     meta = trained(attached(model, mixing=mixing))
-    with meta.bound(meta.gate_weights(guide())):
+    with meta.bound(meta.mixture(guide())):
         logits = model(tokens()).logits
         logits.float().sum().backward()
     assert logits.dtype == torch.bfloat16
@@ -291,7 +291,7 @@ def test_any_number_of_inner_dimensions_is_served(mixing: str) -> None:
     model = nn.Sequential(nn.Linear(6, 5))
     meta = trained(attached(model, targets=("0",), mixing=mixing))
     x = torch.randn(3, 2, 4, 6)
-    with meta.bound(meta.gate_weights(guide())):
+    with meta.bound(meta.mixture(guide())):
         whole = model(x)
         torch.testing.assert_close(model(x[:, 1, 2]), whole[:, 1, 2])
         torch.testing.assert_close(model(x.transpose(1, 2)), whole.transpose(1, 2))
@@ -311,7 +311,7 @@ def test_generation_with_a_cache_equals_greedy_decoding_without(mixing: str) -> 
     model = tiny_lm()
     meta = trained(attached(model, mixing=mixing)).eval()
     ids = tokens(2, 5)
-    with meta.bound(meta.gate_weights(guide(2))):
+    with meta.bound(meta.mixture(guide(2))):
         found = model.generate(ids, max_new_tokens=6, min_new_tokens=6, do_sample=False)
         grown = ids
         for _ in range(6):
@@ -343,7 +343,7 @@ def gradients(model: Any, *, recompute: bool) -> tuple[list[Tensor], int]:
     runs: list[int] = []
     first = model.get_submodule(meta.projections[0])
     first.base.register_forward_hook(lambda *_: runs.append(1))
-    with meta.bound(meta.gate_weights(guide())):
+    with meta.bound(meta.mixture(guide())):
         model(input_ids=tokens(), labels=tokens()).loss.backward()
     return [p.grad for p in meta.parameters() if p.grad is not None], len(runs)
 
@@ -362,7 +362,7 @@ def test_a_recomputing_backward_outside_the_block_is_an_error() -> None:
     meta = attached(model)
     model.train()
     model.activation_checkpointing_enable()
-    with meta.bound(meta.gate_weights(guide())):
+    with meta.bound(meta.mixture(guide())):
         loss = model(input_ids=tokens(), labels=tokens()).loss
     with pytest.raises(RecloraError, match="unbound"):
         loss.backward()

@@ -134,8 +134,64 @@ def test_a_representation_of_another_width_is_an_error_that_names_both() -> None
         ("temperature", float("nan")),
         ("norm", "between"),
         ("scope", "layer"),
+        ("start", "zero"),
+        ("normalise", "shots"),
     ],
 )
 def test_a_setting_out_of_range_is_an_error(key: str, value: object) -> None:
     with pytest.raises(UsageError):
         GateSettings(**({"input_width": WIDTH} | {key: value}))  # type: ignore[arg-type]
+
+
+def test_an_even_start_gives_every_sample_the_same_weight_for_every_expert() -> None:
+    gate = Gate(GateSettings(WIDTH, start="even"), NAMES, EXPERTS, seed=3).eval()
+    weights = gate(torch.randn(7, WIDTH))
+    assert torch.equal(weights, torch.full_like(weights, 1 / EXPERTS))
+
+
+def test_an_even_start_changes_the_outer_layer_alone_and_learns_from_the_first_step() -> None:
+    random = Gate(GateSettings(WIDTH), NAMES, EXPERTS, seed=3)
+    even = Gate(GateSettings(WIDTH, start="even"), NAMES, EXPERTS, seed=3)
+    for name, parameter in even.named_parameters():
+        same = torch.equal(parameter, random.get_parameter(name))
+        assert same is not name.startswith("outer"), name
+    (even(torch.randn(7, WIDTH))[..., 0]).sum().backward()
+    assert even.outer_weight.grad is not None
+    assert even.outer_weight.grad.abs().sum() > 0
+
+
+def seen() -> Tensor:
+    """Representations as a ReLU leaves them: a large common part, one unit that never moves."""
+    stream = torch.Generator().manual_seed(4)
+    found = 20 + torch.rand(50, WIDTH, generator=stream)
+    found[:, 2] = 3.0
+    return found
+
+
+def test_a_standardising_gate_reads_differences_from_the_mean_in_units_of_the_spread() -> None:
+    gate, plain = make(normalise="standard"), make()
+    gate.fit_input(seen())
+    x = (seen() - seen().mean(0)) / seen().std(0, correction=0).where(
+        torch.arange(WIDTH) != 2, torch.tensor(1.0)
+    )
+    torch.testing.assert_close(gate(seen()), plain(x), rtol=1e-4, atol=1e-5)
+    assert gate.input_spread[2] == 1.0
+
+
+def test_standardised_samples_differ_more_in_their_weights_than_they_do_as_they_are() -> None:
+    gate, plain = make(normalise="standard"), make()
+    gate.fit_input(seen())
+    apart = {name: one(seen()).std(1).mean() for name, one in (("own", gate), ("raw", plain))}
+    assert apart["own"] > 3 * apart["raw"]
+
+
+def test_a_standardising_gate_that_measured_nothing_reads_representations_as_they_are() -> None:
+    assert torch.equal(make(normalise="standard")(seen()), make()(seen()))
+
+
+def test_a_gate_that_does_not_standardise_keeps_nothing_of_what_it_is_shown() -> None:
+    gate = make()
+    before = gate(seen())
+    gate.fit_input(seen())
+    assert torch.equal(gate(seen()), before)
+    assert not list(gate.buffers())

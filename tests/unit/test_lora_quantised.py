@@ -62,7 +62,7 @@ def guide() -> Tensor:
     return torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("mixing", ["product", "weights"])
+@pytest.mark.parametrize("mixing", ["product", "weights", "full"])
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])
 def test_untrained_it_is_its_base_and_ten_steps_lower_the_loss(
     folder: Path, bits: str, mixing: str
@@ -71,7 +71,7 @@ def test_untrained_it_is_its_base_and_ten_steps_lower_the_loss(
     meta = make(model, mixing=mixing)
     wrapped = model.get_submodule(meta.projections[0]).base
     assert isinstance(wrapped, bnb.nn.Linear8bitLt | bnb.nn.Linear4bit)
-    with torch.no_grad(), meta.bound(meta.gate_weights(guide())):
+    with torch.no_grad(), meta.bound(meta.mixture(guide())):
         assert torch.equal(model(tokens()).logits, base(tokens()).logits)
     losses = ten_steps(model, meta)
     assert all(math.isfinite(loss) for loss in losses)
@@ -82,7 +82,7 @@ def ten_steps(model: Any, meta: MetaLora) -> list[float]:
     optimizer = torch.optim.AdamW(meta.parameters(), lr=2e-2)
     losses = []
     for _ in range(10):
-        with meta.bound(meta.gate_weights(guide())):
+        with meta.bound(meta.mixture(guide())):
             loss = model(input_ids=tokens(), labels=tokens()).loss
             loss.backward()
         optimizer.step()
@@ -110,9 +110,9 @@ def gradients(model: Any) -> list[Tensor]:
         parameter.data.copy_(
             0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
         )
-    with torch.no_grad(), meta.bound(meta.gate_weights(guide())):
+    with torch.no_grad(), meta.bound(meta.mixture(guide())):
         model(tokens())
-    with meta.bound(meta.gate_weights(guide())):
+    with meta.bound(meta.mixture(guide())):
         model(input_ids=tokens(), labels=tokens()).loss.backward()
     return [parameter.grad for parameter in meta.parameters() if parameter.grad is not None]
 

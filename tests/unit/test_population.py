@@ -9,7 +9,7 @@ import pytest
 
 from reclora_cli.errors import RecloraError
 from reclora_cli.stages import population
-from reclora_cli.stages.explain import by_layer
+from reclora_cli.stages.gate_view import by_layer
 
 
 def test_each_user_counts_once_however_many_rows_it_has() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reclora_cli import processes
 from reclora_cli import recipe as recipes
+from reclora_cli.errors import UsageError
+from reclora_cli.lm.load import load
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.stages import locate, pretrain_crm
 from reclora_cli.training import Log, ParameterGroup, Work, fit
 from reclora_cli.training.step import make_optimizer, take_step
-from tests.cli.conftest import clean_environment
+from tests.launch import start_two
+from tests.tiny_lm import tiny_recipe
 from tests.world import TinyWorld
 
 TOLERANCE = 1e-6
 """Weights may differ so much: float32 sums in another order. Most tried differ by 1.5e-7."""
-
-_DEADLINE_S = 120
 
 _TRAINING = """
 import os, signal, sys
@@ -72,19 +73,6 @@ def regression(together: Processes = ALONE) -> tuple[torch.nn.Module, Work[torch
         seed=0,
         clip_norm=0.5,
         together=together,
-    )
-
-
-def start_two(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Two processes of this Python, as a user's torchrun starts them; all have ended after it."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    return subprocess.run(
-        [sys.executable, *launcher, *map(str, arguments)],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=_DEADLINE_S,
-        check=False,
     )
 
 
@@ -186,12 +174,55 @@ def losses(lines: list[dict[str, Any]]) -> list[float]:
 
 
 def test_a_command_of_one_process_refuses_two(tiny_copy: TinyWorld) -> None:
-    done = start_two("-m", "reclora_cli", "finetune", "-w", tiny_copy.workspace.root)
+    done = start_two("-m", "reclora_cli", "build-index", "-w", tiny_copy.workspace.root)
 
     assert done.returncode != 0
     assert "2 processes were started, and this command runs in one" in done.stderr
-    assert "pretrain-crm can use several" in done.stderr
-    assert not list(tiny_copy.workspace.dataset("ml-1m").glob("runs/*"))
+    assert "pretrain-crm, finetune and evaluate can use several" in done.stderr
+    assert not list(tiny_copy.workspace.dataset("ml-1m").glob("index/*"))
+
+
+@pytest.fixture
+def one_of_two(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The environment of the second of two processes, before they have met."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "asks for DeepSpeed"),
+        ({"ACCELERATE_USE_MEGATRON_LM": "1"}, "asks for Megatron-LM"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "FSDP version 2 only"),
+        (
+            {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true"},
+            "stays on the GPUs",
+        ),
+    ],
+)
+def test_what_accelerate_is_configured_for_and_is_not_done_is_refused(
+    one_of_two: pytest.MonkeyPatch, variables: dict[str, str], told: str
+) -> None:
+    for name, value in variables.items():
+        one_of_two.setenv(name, value)
+
+    with pytest.raises(UsageError, match=told):
+        processes.meet(torch.device("cpu"))
+
+
+def test_a_quantised_lm_is_not_sharded(one_of_two: pytest.MonkeyPatch, tiny_lm: Path) -> None:
+    one_of_two.setenv("ACCELERATE_USE_FSDP", "true")
+
+    with pytest.raises(UsageError, match="8bit cannot be sharded"):
+        load(tiny_recipe(tiny_lm, quantisation="8bit"), torch.device("cpu"))
+
+
+def test_one_process_alone_shards_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+
+    assert processes.started() == ALONE
 
 
 @pytest.mark.parametrize(("count", "n"), [(1, 5), (2, 5), (3, 7), (4, 2), (3, 0)])

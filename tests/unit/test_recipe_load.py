@@ -50,6 +50,7 @@ def test_every_shipped_recipe_loads_under_every_method(name: str, method: str | 
         ("rella", "lora", "mixed"),
         ("tallrec", "lora", "recent"),
         ("lora", "lora", "retrieved"),
+        ("lora-r128", "lora", "retrieved"),
         ("zero-shot", "none", "retrieved"),
     ],
 )

@@ -118,6 +118,44 @@ def test_checkpoints_of_another_recipe_are_refused(tmp_path: Path) -> None:
     assert "--force" in str(caught.value.hint)
 
 
+def test_what_the_checkpoints_belong_to_is_told_key_by_key(tmp_path: Path) -> None:
+    one = {"recipe": {"finetune": {"epochs": 1}, "targets": ("q",)}, "inputs": {"crm": "a"}}
+    two = {"recipe": {"finetune": {"epochs": 5}, "targets": ("q",)}, "inputs": {"crm": "b"}}
+    _, work = make_work()
+    fit(work, checkpoints=Checkpoints(tmp_path, 5, "one", one))
+    _, work = make_work()
+    with pytest.raises(RecloraError) as caught:
+        fit(work, checkpoints=Checkpoints(tmp_path, 5, "two", two))
+    assert [line.strip() for line in caught.value.what.splitlines()[1:]] == [
+        "inputs.crm: a -> b",
+        "recipe.finetune.epochs: 1 -> 5",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["[]", "{}", '{"step": 30}', "", "\ud83d"])
+def test_where_no_checkpoint_is_whole_the_training_starts_anew_and_says_so(
+    tmp_path: Path, damage: str
+) -> None:
+    straight, work = make_work()
+    fit(work, checkpoints=Checkpoints(tmp_path, 5, "x"))
+    for folder in tmp_path.glob("step-*"):
+        (folder / "state.json").write_text(damage, errors="surrogatepass")
+    warnings: list[str] = []
+
+    class Listening(SilentProgress):
+        def warn(self, message: str) -> None:
+            warnings.append(message)
+
+    again, work = make_work()
+    fit(work, checkpoints=Checkpoints(tmp_path, 5, "x"), progress=Listening())
+    assert torch.equal(weights(straight), weights(again))
+    assert [("is damaged" in told, "starting anew" in told) for told in warnings] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+
+
 def test_divergence_names_the_step_and_the_last_good_checkpoint(tmp_path: Path) -> None:
     _, work = make_work(scale=float("inf"))
     with pytest.raises(RecloraError, match=f"diverged at step 1.*{tmp_path}"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,24 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(
 
     crm = pretrain_crm.told_again(locate.crm(load(str(result.recipe_file)), tiny_copy.workspace))
     assert len(taken) == crm.steps - 6
+
+
+@pytest.mark.usefixtures("small_grid")
+def test_a_trial_killed_behind_its_last_pass_is_judged_all_the_same(
+    tiny_copy: TinyWorld, din: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tuned(din, tiny_copy, trials=1)
+    assert whole.artefact is not None
+    shutil.rmtree(whole.artefact)
+
+    def dying(*_: Any) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crm_training, "write_json", dying)
+        with pytest.raises(KilledError):
+            tuned(din, tiny_copy, trials=1, force=True)
+    assert timeless(tuned(din, tiny_copy, trials=1)) == timeless(whole)
 
 
 @pytest.mark.usefixtures("small_grid")

@@ -43,7 +43,7 @@ def command(
     with session(output, place) as opened:
         from reclora_cli.cli.render import build_index as view
 
-        recipe = opened.recipe(recipe_options, {"lm.name": llm})
+        recipe = opened.recipe(recipe_options, llm=llm)
         result = opened.run(
             "build-index",
             recipe,

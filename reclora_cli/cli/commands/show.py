@@ -52,10 +52,9 @@ def command(
         values = {
             "prompt.history": behaviours,
             "prompt.behaviours": "recent" if recent else None,
-            "lm.name": llm,
         }
         start, stop = span(rows)
-        recipe = opened.recipe(recipe_options, values)
+        recipe = opened.recipe(recipe_options, values, llm=llm)
         if recipe.prompt.behaviours == "recent":
             opened.ensure("show", recipe, running)
         else:

@@ -14,7 +14,8 @@ from reclora_cli.cli.render.layout import Fitted, heading, indented, pairs, stac
 from reclora_cli.cli.render.marks import Bar, HeatMap
 
 if TYPE_CHECKING:
-    from reclora_cli.stages.explain import ExplainResult, GateView, Target
+    from reclora_cli.stages.explain import ExplainResult, Target
+    from reclora_cli.stages.gate_view import GateView
 
 _SIDE_BY_SIDE = 130
 """Columns from which bars and heat map stand beside each other."""
@@ -30,7 +31,7 @@ def render(result: ExplainResult) -> RenderableType:
     return stack(
         heading(f"User {result.user}", f"{result.dataset}, run {result.run}"),
         indented(_facts(result)),
-        _behaviours(result),
+        _behaviours(result) if result.target else None,
         Fitted(lambda width: _gate(gate, width)) if gate else no_gate,
         drawn,
         Text(f"Explained in {duration(result.seconds)}.", "faint"),
@@ -42,8 +43,9 @@ def _facts(result: ExplainResult) -> Table:
         "profile": ", ".join(f"{name} {value}" for name, value in result.profile.items()),
         "rows": _rows(result),
         "target": _target(result.target, result.scale_top),
-        "P(yes)": _probability(result.probability),
     }
+    if result.probability is not None:
+        entries["P(yes)"] = _probability(result.probability)
     if result.crm_probability is not None:
         entries["CRM says"] = _probability(result.crm_probability)
     return pairs(entries)
@@ -57,7 +59,9 @@ def _rows(result: ExplainResult) -> Text:
     return text
 
 
-def _target(target: Target, top: float) -> Text:
+def _target(target: Target | None, top: float) -> Text:
+    if target is None:
+        return Text("none: this gate reads the user alone, here as of now", "faint")
     genre = f", {target.genre}" if target.genre else ""
     text = Text.assemble((target.title, "strong"), genre)
     if target.row_id is None:

@@ -1,0 +1,153 @@
+"""The forward passes that answer n prompts: in buckets, after shared prefixes, within the memory.
+
+Shapes: n prompts, B of one pass, V logits, P projections, K experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reclora_cli.device import out_of_memory
+from reclora_cli.errors import RecloraError
+from reclora_cli.lm import sharding
+from reclora_cli.lm.forward import answer_logits
+from reclora_cli.lora.adapters import Adapter
+from reclora_cli.progress import Progress
+from reclora_cli.prompt.buckets import micro_batches
+from reclora_cli.prompt.encode import EncodedPrompts
+from reclora_cli.scoring.prefix import SharedPrompts
+
+if TYPE_CHECKING:
+    from reclora_cli.lm.prefix import ComputedPrefix
+
+Indices = NDArray[np.int64]
+Logits = tuple[Indices, torch.Tensor]
+"""Prompts, and their logits (B, V) at the first answer position."""
+
+
+class Passes:
+    """How an LM with its adapter is asked; see ``lm_scorer.answer`` for the arguments.
+
+    Attributes:
+        computed_tokens: of the passes made so far, padding among them.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        adapter: Adapter,
+        encoded: EncodedPrompts,
+        representation: NDArray[np.float32] | None,
+        device: torch.device,
+        batch_tokens: int,
+        progress: Progress,
+    ) -> None:
+        self._model, self._adapter, self._encoded = model, adapter, encoded
+        self._representation, self._device = representation, device
+        self._batch_tokens, self._progress = batch_tokens, progress
+        self._pieces = 1
+        self.computed_tokens = 0
+
+    def gate_weights(self) -> NDArray[np.float32] | None:
+        """(n, P, K) of every prompt; ``None`` without a gate."""
+        with torch.inference_mode():
+            weights_PNK = self._adapter.gate_weights(
+                self._represented(np.arange(len(self._encoded)))
+            )
+            if weights_PNK is None:
+                return None
+            return weights_PNK.transpose(0, 1).float().cpu().numpy()
+
+    def all(self, groups: Sequence[SharedPrompts]) -> Iterator[Logits]:
+        """Every prompt once: first those of ``groups``, after what each group shares."""
+        for group in groups:
+            yield from self._batches(group.chosen, self._compute(group))
+        alone = np.ones(len(self._encoded), dtype=bool)
+        for group in groups:
+            alone[group.chosen] = False
+        yield from self._batches(np.flatnonzero(alone), None)
+
+    def once_more(self) -> None:
+        """A pass whose result nobody reads: all processes make equally many in a sharded LM."""
+        shortest = np.array([self._encoded.lengths.argmin()], dtype=np.int64)
+        self._logits(shortest, None)
+
+    def _compute(self, group: SharedPrompts) -> ComputedPrefix:
+        from reclora_cli.lm.prefix import compute
+
+        first = group.chosen[:1]
+        ids = torch.from_numpy(self._encoded[int(first[0])][: group.length].astype(np.int64))
+        self.computed_tokens += group.length
+        try:
+            with self._adapter.personalised(self._represented(first)):
+                return compute(self._model, ids.to(self._device))
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise self._no_memory(1) from error
+
+    def _batches(self, asked: Indices, prefix: ComputedPrefix | None) -> Iterator[Logits]:
+        start = prefix.length if prefix else 0
+        for part in micro_batches(self._encoded.lengths[asked] - start, self._batch_tokens):
+            for chosen in self._cut(asked[part]):
+                yield from self._within_memory(chosen, prefix)
+
+    def _cut(self, chosen: Indices) -> list[Indices]:
+        """A batch in as many pieces as the memory has shown to need."""
+        pieces = np.array_split(chosen, min(self._pieces, len(chosen)))
+        return [piece for piece in pieces if len(piece)]
+
+    def _within_memory(self, chosen: Indices, prefix: ComputedPrefix | None) -> Iterator[Logits]:
+        try:
+            logits_BV = self._logits(chosen, prefix)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            # Sharded, processes compute in step with each other: none can halve its batches alone.
+            if self._pieces > 1 or len(chosen) < 2 or sharding.wanted():
+                raise self._no_memory(len(chosen)) from error
+        else:
+            yield chosen, logits_BV
+            return
+        # Left the block first: the error's traceback holds what the pass had allocated.
+        self._pieces = 2
+        self._progress.warn(
+            f"out of memory with {len(chosen)} prompts at once: batches are halved from here on"
+        )
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        for half in self._cut(chosen):
+            yield from self._within_memory(half, prefix)
+
+    def _no_memory(self, prompts: int) -> RecloraError:
+        at_once = f"{prompts} prompts at once" if prompts > 1 else "one prompt"
+        return RecloraError(
+            f"out of memory with {at_once}",
+            where="evaluate.batch_tokens",
+            hint=f"Use --set evaluate.batch_tokens={max(1, self._batch_tokens // 4)}, "
+            "a smaller LM, or --set lm.quantisation=8bit.",
+        )
+
+    def _logits(self, chosen: Indices, prefix: ComputedPrefix | None) -> torch.Tensor:
+        start = prefix.length if prefix else 0
+        ids_BT = self._encoded.padded(chosen)[:, start:]
+        last_B1 = (self._encoded.lengths[chosen, None] - start - 1).astype(np.int64)
+        ids, at = (torch.tensor(each, device=self._device) for each in (ids_BT, last_B1))
+        self.computed_tokens += ids_BT.size
+        with self._adapter.personalised(self._represented(chosen)):
+            if prefix is None:
+                return answer_logits(self._model, ids, at)[:, 0]
+            from reclora_cli.lm.prefix import answer_logits_after
+
+            return answer_logits_after(self._model, prefix, ids, at)[:, 0]
+
+    def _represented(self, chosen: Indices) -> torch.Tensor | None:
+        """(B, d) R_c of the chosen prompts, on the device."""
+        if self._representation is None:
+            return None
+        return torch.from_numpy(self._representation[chosen]).to(self._device)

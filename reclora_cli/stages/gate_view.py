@@ -1,0 +1,93 @@
+"""A row's gate weights beside those of its user's rows and of the average user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reclora_cli.stages.population import Population
+
+
+@dataclass(frozen=True)
+class GateView:
+    """Weights over K experts; each list sums to 1.
+
+    Attributes:
+        row: (K,) of the target's row, mean over projections; of the user now, without a target.
+        by_projection: (P, K) of the target's row.
+        projections: P names.
+        by_layer: (layers, K) of the target's row, mean over a layer's projections.
+        user: (K,) mean over the user's rows and projections; ``user_sd`` its spread over rows.
+        average: (K,) of the average user; ``average_sd`` the spread over users.
+        departure: (K,) user minus average.
+        distance: total variation between user and average, 0 (alike) to 1.
+        row_entropy: of ``row`` in bits; log2(K) is an even mixture.
+    """
+
+    experts: int
+    row: list[float]
+    by_projection: list[list[float]]
+    projections: list[str]
+    by_layer: list[list[float]]
+    user: list[float]
+    user_sd: list[float]
+    user_rows: int
+    average: list[float]
+    average_sd: list[float]
+    average_users: int
+    departure: list[float]
+    distance: float
+    row_entropy: float
+
+
+def gate_view(
+    row: NDArray[np.float32], user: NDArray[np.float32], average: Population, names: list[str]
+) -> GateView:
+    """Compare one row's weights with its user's and the average user's.
+
+    Args:
+        row: (P, K).
+        user: (n, P, K) of the user's rows; ``row`` stands for them when there is none.
+        names: the P projections.
+    """
+    by_row = user.mean(axis=1) if len(user) else row.mean(axis=0, keepdims=True)
+    mean = by_row.mean(axis=0)
+    weights = row.mean(axis=0)
+    departure = mean - average.mean.mean(axis=0)
+    return GateView(
+        experts=row.shape[1],
+        row=_plain(weights),
+        by_projection=[_plain(line) for line in row],
+        projections=names,
+        by_layer=[_plain(line) for line in by_layer(row, names)],
+        user=_plain(mean),
+        user_sd=_plain(by_row.std(axis=0)),
+        user_rows=len(user),
+        average=_plain(average.mean.mean(axis=0)),
+        average_sd=_plain(average.sd),
+        average_users=average.users,
+        departure=_plain(departure),
+        distance=round(float(np.abs(departure).sum() / 2), 6),
+        row_entropy=round(float(-(weights * np.log2(np.maximum(weights, 1e-12))).sum()), 6),
+    )
+
+
+def by_layer(weights: NDArray[np.float32], projections: list[str]) -> NDArray[np.float32]:
+    """Mean over the projections of each layer, (layers, K), in the model's order.
+
+    Args:
+        weights: (P, K).
+        projections: module names such as ``model.layers.3.self_attn.q_proj``.
+    """
+    layers: dict[str, list[int]] = {}
+    for at, name in enumerate(projections):
+        layer = next((part for part in name.split(".") if part.isdigit()), name)
+        layers.setdefault(layer, []).append(at)
+    return np.stack([weights[found].mean(axis=0) for found in layers.values()])
+
+
+def _plain(values: Any) -> list[float]:
+    return [round(float(value), 6) for value in values]
