@@ -13,7 +13,11 @@ from reclora_cli.training.work import Batch, ParameterGroup, Work
 
 
 def make_optimizer(groups: list[ParameterGroup]) -> torch.optim.Optimizer:
-    """AdamW with one PyTorch group for each of ours; ``peak`` keeps the scheduled rate's top."""
+    """AdamW with one PyTorch group for each of ours; ``peak`` keeps the scheduled rate's top.
+
+    Fused: one pass over a table and its moments instead of a dozen, which is most of a step where
+    a table is large. It rounds otherwise in the last bit than the unfused one.
+    """
     return torch.optim.AdamW(
         [
             {
@@ -23,7 +27,8 @@ def make_optimizer(groups: list[ParameterGroup]) -> torch.optim.Optimizer:
                 "weight_decay": group.weight_decay,
             }
             for group in groups
-        ]
+        ],
+        fused=True,
     )
 
 
