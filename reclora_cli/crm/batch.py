@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reclora_cli.crm.texts import Texts, TextSource
 from reclora_cli.data.features import FeatureSpace
+from reclora_cli.errors import RecloraError
 
 Ints = NDArray[np.integer]
 Chosen = Ints | slice
@@ -50,6 +51,29 @@ class CrmBatch:
             self.mask_BL.to(device),
             None if self.texts is None else self.texts.to(device),
         )
+
+    def require_below(self, size: int) -> None:
+        """Check that every index is one of an embedding table of ``size``.
+
+        Raises:
+            RecloraError: names the first that is not, and its row in the batch.
+        """
+        for kind, indices in (
+            ("a user's or target's", self.fields_BF),
+            ("a behaviour's item", self.items_BL),
+            ("a behaviour's rating", self.ratings_BL),
+        ):
+            if not indices.numel():
+                continue
+            low, high = torch.aminmax(indices)
+            if low < 0 or high >= size:
+                row, at = torch.nonzero((indices < 0) | (indices >= size))[0].tolist()
+                raise RecloraError(
+                    f"{kind} index {int(indices[row, at]):,} in row {row} of the batch is outside "
+                    f"the vocabulary of {size:,}",
+                    hint="Was the batch made for this model's dataset? "
+                    "`reclora prepare --audit` checks the prepared one.",
+                )
 
     def with_fields(self, fields_BF: Tensor) -> CrmBatch:
         """The same rows with other target fields."""
@@ -110,4 +134,6 @@ def _batch(space: FeatureSpace, fields: Ints, positions: Ints, texts: Texts | No
     fields_BF, items_BL, ratings_BL, mask_BL = (
         torch.from_numpy(array) for array in (fields, items, ratings, mask)
     )
-    return CrmBatch(fields_BF, items_BL, ratings_BL, mask_BL, texts)
+    batch = CrmBatch(fields_BF, items_BL, ratings_BL, mask_BL, texts)
+    batch.require_below(space.size)  # Before it goes to a GPU, where this would be a crash.
+    return batch

@@ -18,6 +18,7 @@ from reclora_cli.crm.storage import load_weights, save_weights
 from reclora_cli.crm.texts import VectorTexts
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
+from reclora_cli.errors import RecloraError
 from reclora_cli.lora.gate import Gate, GateSettings
 from reclora_cli.recipe.tree import CrmRecipe
 from tests.text_vectors import random_vectors
@@ -283,6 +284,21 @@ def test_a_row_without_behaviours_is_scored(
     assert len(set(logits.tolist())) == 3
     logits.sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["fields_BF", "items_BL", "ratings_BL"])
+@pytest.mark.parametrize("index", [-1, 10**6])
+def test_an_index_outside_the_vocabulary_is_named_with_its_row(
+    name: str, small: Small, kind: str, index: int
+) -> None:
+    if small.device.type != "cpu":
+        pytest.skip("on a GPU the batch is checked before it goes there")
+    batch = small.batch(small.train[:4])
+    indices = getattr(batch, kind).clone()
+    indices[2, 0] = index
+
+    with pytest.raises(RecloraError, match=f"{index:,} in row 2 of the batch is outside"):
+        small.model(name)(dataclasses.replace(batch, **{kind: indices}))
 
 
 def test_no_rows_give_no_logits(name: str, small: Small) -> None:
