@@ -70,9 +70,9 @@ class Crm(nn.Module, ABC):
         self.mlp = Mlp(widths.mlp, recipe.dnn_layers, recipe.dropout)
         self.output = nn.Linear(self.mlp.width + widths.beside, 1)
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         """W and X."""
 
     @abstractmethod

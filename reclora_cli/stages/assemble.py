@@ -142,7 +142,7 @@ class Sources:
     def representation(self, questions: Questions) -> NDArray[np.float32]:
         """(n, d) R_c of each question."""
         positions = self.crm_behaviours(questions)
-        return self.crm.represent_pairs(questions.users, questions.items, positions)
+        return self.crm.represent_pairs(questions.users, questions.items, positions, questions.ends)
 
     def _behaviours(self, questions: Questions, policy: str, k: int) -> Positions:
         if policy == "recent":
