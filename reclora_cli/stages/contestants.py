@@ -75,13 +75,16 @@ def assemble(
     named: Sequence[str] = (),
     lm: bool = True,
     crm: bool = True,
+    crms: Sequence[Recipe] = (),
     zero_shot: bool = False,
 ) -> list[Contestant]:
-    """Runs first, in the order named, then their CRMs, then the untuned LM.
+    """Runs first, in the order named, then CRMs, then the untuned LM.
 
     Args:
         named: runs; without any, the latest finished one if there is one.
         lm: ``False`` leaves out runs (and with them the LM).
+        crm: also CRMs.
+        crms: recipes of the CRMs; without any, those that guide the runs, or the recipe's.
 
     Raises:
         UsageError: no such run.
@@ -92,9 +95,8 @@ def assemble(
     recipes = [run.recipe for run in chosen]
     found = [_run(run, workspace, device, recipe) for run in chosen]
     if crm:
-        found += _crms(
-            [*filter(locate.needs_crm, recipes)] or [recipe], workspace, device, progress
-        )
+        guiding = [*filter(locate.needs_crm, recipes)] or [recipe]
+        found += _crms(crms or guiding, workspace, device, progress)
     if zero_shot:
         found.append(
             _zero_shot(recipes[0] if recipes else recipe, workspace, device, recipe, progress)

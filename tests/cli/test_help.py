@@ -32,7 +32,7 @@ FLAGS: dict[str, set[str]] = {
     "pretrain-crm": {"--model", "--epochs", "--log", "--tune", "--trials", "--budget"} | _OFTEN,
     "finetune": {"--experts", "--shots", "--llm", "--method", "--epochs", "--log"} | _OFTEN,
     "evaluate": {"--rows", "--split", "--run", "--zero-shot", "--crm/--no-crm", "--lm/--no-lm"}
-    | {"--reference"}
+    | {"--reference", "--model", "--by", "--plot"}
     | _OFTEN,
     "explain": {"--user", "--item", "--run", "--plot", "--recipe"}
     | _SHARED["place"]
