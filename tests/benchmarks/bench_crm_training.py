@@ -38,10 +38,12 @@ _OF_TEXTS = {"ctr-bert"}
 class Training:
     """One model's training, step by step."""
 
-    def __init__(self, store: InteractionsStore, model: str, batch: int, seed: int) -> None:
+    def __init__(
+        self, store: InteractionsStore, recipe: str, model: str, batch: int, seed: int
+    ) -> None:
         space = FeatureSpace(store)
         values = {"crm.model": model, "crm.batch_size": batch}
-        self.recipe = recipes.load("base", values=values).crm
+        self.recipe = recipes.load(recipe, values=values).crm
         torch.manual_seed(seed)
         built = build(FeatureShape.of(space), self.recipe).train()
         self.work = crm_work(
@@ -83,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--dataset", default="ml-1m")
+    parser.add_argument("--recipe", default="base", help="whose settings of each model")
     parser.add_argument("--models", default=",".join(known))
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=20)
@@ -92,7 +95,8 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     store = InteractionsStore(Workspace(given.workspace).store(given.dataset).path)
     trainings = {
-        name: Training(store, name, given.batch, given.seed) for name in given.models.split(",")
+        name: Training(store, given.recipe, name, given.batch, given.seed)
+        for name in given.models.split(",")
     }
     seconds = measure(trainings, given.steps)
     print(
