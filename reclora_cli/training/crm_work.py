@@ -123,6 +123,7 @@ def crm_work(
         schedule=Linear(recipe.warm_up),
         title=f"pretrain {recipe.model}",
         together=together,
+        fused=True,
     )
 
 

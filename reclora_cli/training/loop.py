@@ -4,20 +4,16 @@ Nothing that a step depends on lives outside its checkpoint: batches are a funct
 learning rates are a function of the step, and the random numbers of a step (dropout) come from a
 stream that the step names. So a run that was killed and repeated takes the same steps.
 
-While one step computes, a thread reads what the next one needs. Several processes (``processes``)
-take their shares of each step and sum their gradients before the update, so each holds the weights
-that one process would have; the main one alone writes. Random numbers differ: each process but the
-main one draws from streams of its own.
+Several processes (``processes``) take their shares of each step and sum their gradients before the
+update, so each holds the weights that one process would have; the main one alone writes. Random
+numbers differ: each process but the main one draws from streams of its own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from contextlib import closing
 from typing import Any, Protocol
 
-from reclora_cli.data.reading.ahead import read_ahead
 from reclora_cli.errors import RecloraError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.training.checkpoint import Checkpoints
@@ -55,7 +51,7 @@ def fit(
         RecloraError: the loss stopped being finite; names the step and the last good checkpoint.
             Or another of the processes ended.
     """
-    optimizer = make_optimizer(work.groups)
+    optimizer = make_optimizer(work.groups, fused=work.fused)
     work.together.wait()  # What the main process wrote or cleared before must not change now.
     step, memory = (
         checkpoints.restore(work.tensors, optimizer, progress) if checkpoints else (0, {})
@@ -67,10 +63,10 @@ def fit(
         progress.say(f"going on from step {step:,} of {work.steps:,}")
     stopped = bool(memory.get("stopped"))
     total = work.steps * work.rows_per_step
-    with closing(_ahead(work, step)) as ahead, progress.task(work.title, total, "rows") as task:
+    with progress.task(work.title, total, "rows") as task:
         task.advance(step * work.rows_per_step)
         while step < work.steps and not stopped:
-            loss = take_step(work, optimizer, step, next(ahead))
+            loss = take_step(work, optimizer, step, work.micro_batches(step))
             step += 1
             if not math.isfinite(loss):
                 raise _diverged(step, loss, checkpoints)
@@ -83,11 +79,6 @@ def fit(
             if keeping and (step % keeping.every == 0 or stopped or step == work.steps):
                 keeping.save(step, work.tensors, optimizer, memory)
     return memory
-
-
-def _ahead(work: Work[Batch], step: int) -> Generator[list[tuple[Batch, float]], None, None]:
-    """This process's micro-batches of every step from ``step`` on, read ahead in a thread."""
-    return read_ahead((list(work.micro_batches(at)) for at in range(step, work.steps)), depth=1)
 
 
 def _diverged(step: int, loss: float, checkpoints: Checkpoints | None) -> RecloraError:

@@ -12,11 +12,12 @@ from reclora_cli.seeding import stream_seed
 from reclora_cli.training.work import Batch, ParameterGroup, Work
 
 
-def make_optimizer(groups: list[ParameterGroup]) -> torch.optim.Optimizer:
+def make_optimizer(groups: list[ParameterGroup], *, fused: bool = False) -> torch.optim.Optimizer:
     """AdamW with one PyTorch group for each of ours; ``peak`` keeps the scheduled rate's top.
 
-    Fused: one pass over a table and its moments instead of a dozen, which is most of a step where
-    a table is large. It rounds otherwise in the last bit than the unfused one.
+    Args:
+        fused: one pass over a table and its moments instead of a dozen, which is much of a CRM's
+            step; it rounds otherwise in the last bit.
     """
     return torch.optim.AdamW(
         [
@@ -28,7 +29,7 @@ def make_optimizer(groups: list[ParameterGroup]) -> torch.optim.Optimizer:
             }
             for group in groups
         ],
-        fused=True,
+        fused=fused,
     )
 
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_crm_training.py --workspace FOLDER --models din,deepfm --threads 1
 
-Steps are the loop's own, reading of rows included (a thread reads ahead, as in training). Models
+Steps are the loop's own, reading of rows included. Models
 take turns, some steps each, and the median step counts, so that a machine whose speed drifts is
 fair to all. Behaviours are the recent ones, for SIM too. The order of rows, the weights and what is
 dropped are seeded.
@@ -24,7 +24,6 @@ from reclora_cli.crm.base import build
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
-from reclora_cli.data.reading.ahead import read_ahead
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.training.crm_work import crm_work
 from reclora_cli.training.step import make_optimizer, take_step
@@ -55,17 +54,17 @@ class Training:
             seed,
             torch.device("cpu"),
         )
-        self.optimizer = make_optimizer(self.work.groups)
+        self.optimizer = make_optimizer(self.work.groups, fused=self.work.fused)
         self.done = 0
         self.loss = float("nan")
 
     def turn(self, steps: int) -> Iterator[float]:
         """Take some steps; the seconds of each."""
-        numbers = range(self.done, self.done + steps)
-        ahead = read_ahead((list(self.work.micro_batches(at)) for at in numbers), depth=1)
-        for number in numbers:
+        for number in range(self.done, self.done + steps):
             start = time.perf_counter()
-            self.loss = take_step(self.work, self.optimizer, number, next(ahead))
+            self.loss = take_step(
+                self.work, self.optimizer, number, self.work.micro_batches(number)
+            )
             yield time.perf_counter() - start
         self.done += steps
 
