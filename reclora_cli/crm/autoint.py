@@ -61,8 +61,8 @@ class AutoInt(Crm):
             )
         )
 
-    @staticmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    @classmethod
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         fields = shape.fields + HISTORY_FIELDS
         return Widths(mlp=fields * recipe.embedding, beside=fields * recipe.autoint.width)
 

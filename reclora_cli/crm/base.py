@@ -70,9 +70,9 @@ class Crm(nn.Module, ABC):
         self.mlp = Mlp(widths.mlp, recipe.dnn_layers, recipe.dropout)
         self.output = nn.Linear(self.mlp.width + widths.beside, 1)
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         """W and X."""
 
     @abstractmethod
@@ -88,7 +88,13 @@ class Crm(nn.Module, ABC):
         return self.encode_and_score(batch)[1]
 
     def encode_and_score(self, batch: CrmBatch) -> tuple[Tensor, Tensor]:
-        """R_c (B, d) and logit (B,) in one pass."""
+        """R_c (B, d) and logit (B,) in one pass.
+
+        Raises:
+            RecloraError: an index is outside the vocabulary; of a batch on a CPU.
+        """
+        if batch.fields_BF.device.type == "cpu":
+            batch.require_below(self.shape.size)
         interaction = self.interact(batch)
         final_BH = self.mlp(interaction.mlp_BW)
         if interaction.beside_BX is not None:

@@ -45,8 +45,8 @@ class Caser(Crm):
         self.dropout = Dropout(recipe.dropout)
         self.join = nn.Linear(self.horizontal.width + self.vertical.width, width)
 
-    @staticmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    @classmethod
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         sequence = behaviour_width(recipe.embedding)
         return Widths(mlp=shape.fields * recipe.embedding + sequence)
 

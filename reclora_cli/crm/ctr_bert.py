@@ -54,8 +54,8 @@ class CTRBERT(Crm):
         super().__init__(shape, recipe)
         self.towers = Given() if encoder is None else Towers(encoder)
 
-    @staticmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    @classmethod
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         assert shape.text, "a model of texts is built knowing their vectors' width"
         return Widths(mlp=_TEXTS[recipe.ctr_bert.tuned] * shape.text)
 

@@ -29,8 +29,8 @@ class DCNv2(Crm):
         self.embedding = FieldEmbedding(shape.size, recipe.embedding)
         self.cross = CrossNetwork(self.widths_of(shape, recipe).beside, recipe.dcnv2.cross_layers)
 
-    @staticmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    @classmethod
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         width = (shape.fields + HISTORY_FIELDS) * recipe.embedding
         return Widths(mlp=width, beside=width)
 

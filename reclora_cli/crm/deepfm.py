@@ -29,8 +29,8 @@ class DeepFM(Crm):
         self.embedding = FieldEmbedding(shape.size, recipe.embedding)
         self.first_order = FieldEmbedding(shape.size, 1)
 
-    @staticmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    @classmethod
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         return Widths(mlp=(shape.fields + HISTORY_FIELDS) * recipe.embedding)
 
     def interact(self, batch: CrmBatch) -> Interaction:

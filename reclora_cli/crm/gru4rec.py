@@ -40,8 +40,8 @@ class GRU4Rec(Crm):
             dropout=recipe.dropout if own.layers > 1 else 0.0,
         )
 
-    @staticmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    @classmethod
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         return Widths(mlp=shape.fields * recipe.embedding + recipe.gru4rec.width)
 
     def interact(self, batch: CrmBatch) -> Interaction:

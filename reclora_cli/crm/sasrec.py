@@ -89,8 +89,8 @@ class SASRec(Crm):
             SasrecBlock(own.width, own.heads, recipe.dropout) for _ in range(own.layers)
         )
 
-    @staticmethod
-    def widths_of(shape: FeatureShape, recipe: CrmRecipe) -> Widths:
+    @classmethod
+    def widths_of(cls, shape: FeatureShape, recipe: CrmRecipe) -> Widths:
         return Widths(mlp=shape.fields * recipe.embedding + recipe.sasrec.width)
 
     def interact(self, batch: CrmBatch) -> Interaction:

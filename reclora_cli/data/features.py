@@ -60,6 +60,10 @@ class FeatureSpace:
         """Fields of dense item ids of any shape, (..., F_i) int64; the first is the item id."""
         return self._item_slots[items]
 
+    def ends(self, rows: Ints) -> Ints:
+        """Exclusive ends in the CSR of what each row may read, (n,)."""
+        return self._store.history_end[rows]
+
     def history(self, positions: Ints) -> tuple[Ints, Ints, Ints]:
         """Behaviours as the CRM reads them.
 

@@ -21,6 +21,9 @@ from reclora_cli.data.store import InteractionsStore, Ints
 HISTORY_BOUNDS = (0, 10, 30, 100, 300)
 """First length of each bin of history lengths; the last is open."""
 
+BREAK_DOWNS = ("user", "item", "history", "popularity")
+"""What rows are broken down by, in the order of tables."""
+
 POPULARITY_BOUNDS = (0, 1, 5, 20, 100, 500, 2_000, 10_000)
 """First training count of each bin of popularity; the last is open."""
 
@@ -62,24 +65,31 @@ class RowSlices:
             popularity=bin_labels(POPULARITY_BOUNDS)[self.popularity_bin[at]],
         )
 
-    def masks(self) -> dict[str, NDArray[np.bool_]]:
-        """Named masks, (n,) bool each; slices without a row are left out.
+    def break_downs(self) -> dict[str, dict[str, NDArray[np.bool_]]]:
+        """Each break-down's bins, as masks (n,) bool that part the rows; empty bins are left out.
 
-        Four break-downs, each of which parts the rows: ``seen user`` / ``unseen user``, ``seen
-        item`` / ``unseen item``, ``history 0-9`` and on, ``popularity 0`` and on.
+        By ``user`` and ``item``: ``seen``, ``unseen``; by ``history``: ``0-9`` and on; by
+        ``popularity``: ``0`` and on.
         """
-        found = {
-            "seen user": self.seen_user,
-            "unseen user": ~self.seen_user,
-            "seen item": self.seen_item,
-            "unseen item": ~self.seen_item,
-        }
         lengths = _bins(self.history_length, HISTORY_BOUNDS)
-        for at, label in enumerate(bin_labels(HISTORY_BOUNDS)):
-            found[f"history {label}"] = lengths == at
-        for at, label in enumerate(bin_labels(POPULARITY_BOUNDS)):
-            found[f"popularity {label}"] = self.popularity_bin == at
-        return {name: mask for name, mask in found.items() if mask.any()}
+        found = {
+            "user": {"seen": self.seen_user, "unseen": ~self.seen_user},
+            "item": {"seen": self.seen_item, "unseen": ~self.seen_item},
+            "history": _masks(lengths, HISTORY_BOUNDS),
+            "popularity": _masks(self.popularity_bin, POPULARITY_BOUNDS),
+        }
+        return {
+            by: {label: mask for label, mask in bins.items() if mask.any()}
+            for by, bins in found.items()
+        }
+
+    def masks(self) -> dict[str, NDArray[np.bool_]]:
+        """The bins of all break-downs under one name each: ``unseen user``, ``history 0-9``."""
+        return {
+            f"{label} {by}" if by in ("user", "item") else f"{by} {label}": mask
+            for by, bins in self.break_downs().items()
+            for label, mask in bins.items()
+        }
 
 
 def row_slices(store: InteractionsStore, rows: Ints) -> RowSlices:
@@ -129,6 +139,10 @@ def bin_labels(bounds: tuple[int, ...]) -> list[str]:
         else:
             labels.append(f"{low:,}-{following - 1:,}")
     return labels
+
+
+def _masks(at: NDArray[np.uint8], bounds: tuple[int, ...]) -> dict[str, NDArray[np.bool_]]:
+    return {label: at == index for index, label in enumerate(bin_labels(bounds))}
 
 
 def _bins(values: Ints, bounds: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -5,8 +5,8 @@ batch. On a CPU that gains nothing, and a prompt's P(yes) then depends on its ne
 prompts it moved by 0.03 to 0.05, in no particular direction, where 8-bit weights alone move all by
 nearly the same 0.013. They are also faster here. bitsandbytes has this path too, for layers in
 training mode (``MatMul8bitFp``), but it holds each layer's input until the backward pass, which
-frozen weights never ask for: a third of what tuning keeps, and gradient checkpointing cannot take it
-away. So the product is our own; it gives the same bits.
+frozen weights never ask for: a third of what tuning keeps, and gradient checkpointing cannot take
+it away. So the product is our own; it gives the same bits.
 """
 
 from __future__ import annotations

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from reclora_cli.metrics.accuracy import accuracy, hits
 from reclora_cli.metrics.auc import auc
+from reclora_cli.metrics.delong import Placements, placements
 from reclora_cli.metrics.intervals import (
     ResampledAuc,
     ResampledMean,
@@ -22,7 +24,7 @@ from reclora_cli.metrics.intervals import (
     interval,
 )
 from reclora_cli.metrics.log_loss import log_loss, log_losses
-from reclora_cli.metrics.paired import bootstrap_p, delong
+from reclora_cli.metrics.paired import bootstrap_p
 from reclora_cli.metrics.rows import Floats
 
 _AUC, _LOG_LOSS, _ACCURACY, _METRICS = 0, 1, 2, 3
@@ -30,7 +32,10 @@ _AUC, _LOG_LOSS, _ACCURACY, _METRICS = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class Figure:
-    """A value and its bootstrap interval; all ``None`` where the value is undefined."""
+    """A value and its interval: both ends ``None`` where there is none, all where no value is.
+
+    By the bootstrap in ``Figures``; in slices by formula (see ``stages.break_downs``).
+    """
 
     value: float | None
     low: float | None
@@ -111,15 +116,21 @@ class Comparison:
     def auc_difference(self, model: int, reference: int) -> Difference:
         """AUC of ``model`` minus that of ``reference``; above zero is better."""
         ours, theirs = self._probabilities[model], self._probabilities[reference]
-        tested = delong(self._labels, ours, theirs)
+        placed = self._placements
+        p = placed.difference(model, reference).p if placed else None
         values = auc(self._labels, ours), auc(self._labels, theirs)
-        return self._difference(values, model, reference, _AUC, tested.p if tested else None)
+        return self._difference(values, model, reference, _AUC, p)
 
     def log_loss_difference(self, model: int, reference: int) -> Difference:
         """LogLoss of ``model`` minus that of ``reference``; below zero is better."""
         ours, theirs = self._probabilities[model], self._probabilities[reference]
         values = log_loss(self._labels, ours), log_loss(self._labels, theirs)
         return self._difference(values, model, reference, _LOG_LOSS, None)
+
+    @cached_property
+    def _placements(self) -> Placements | None:
+        # Asked for by differences alone: a set of rows that is only described needs no sorting.
+        return placements(self._labels, self._probabilities)
 
     def _figure(self, value: float | None, model: int, metric: int) -> Figure:
         return Figure(value, *self._interval(value, self._samples[:, model, metric]))

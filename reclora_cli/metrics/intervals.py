@@ -1,4 +1,4 @@
-"""Percentile bootstrap over rows (Efron 1979), fast enough for every row of a test split.
+"""Intervals: the percentile bootstrap over rows (Efron 1979), and the normal one of a mean.
 
 A resample is how often each row was drawn, (n,). A statistic is prepared once (its rows sorted,
 its losses computed) and then read under those counts, so 1,000 resamples sort nothing again, and
@@ -7,26 +7,55 @@ all statistics of all models are read under the *same* resamples: their differen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from reclora_cli.metrics.auc import tie_starts
 from reclora_cli.metrics.rows import Floats, checked
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One resample, in the two forms that statistics read fastest.
+
+    Attributes:
+        counts: how often each row was drawn, (n,), in as few bytes as hold it: statistics gather
+            from it in an order of their own, and a small array stays in the cache.
+        weights: the same as (n,) float64, for sums over rows.
+        total: rows drawn.
+    """
+
+    counts: NDArray[Any]
+    weights: Floats
+    total: float
+
+    @classmethod
+    def of(cls, counts: NDArray[np.integer]) -> Draw:
+        """The draw in which row i came ``counts[i]`` times."""
+        small = counts.astype(np.min_scalar_type(counts.max(initial=0)))
+        return cls(small, counts.astype(np.float64), float(counts.sum()))
 
 
 class Statistic(Protocol):
     """A figure of n rows, given how often each of them was drawn."""
 
-    def __call__(self, counts: Floats) -> float:
-        """The figure under ``counts`` (n,); NaN where it is undefined."""
+    def __call__(self, draw: Draw) -> float:
+        """The figure of the rows drawn; NaN where it is undefined."""
         ...
 
 
 class ResampledAuc:
-    """AUC under counts: likes and dislikes are weighed in score order, tied scores together."""
+    """AUC of the rows drawn, from where each like stands among the dislikes in score order.
+
+    With C(i) the dislikes drawn among the lowest i, a like above exactly i dislikes wins C(i)
+    pairs each time it is drawn; one that ties with dislikes i to j wins half of C(j) - C(i) more.
+    All of it is integer arithmetic: no resample is rounded but in the last division.
+    """
 
     def __init__(self, labels: ArrayLike, scores: ArrayLike) -> None:
         """Sort once.
@@ -35,32 +64,34 @@ class ResampledAuc:
             RecloraError: as ``auc``.
         """
         liked, values = checked(labels, scores)
-        self._order = np.argsort(values, kind="stable")
-        self._liked = liked[self._order].astype(np.float64)
-        self._starts = tie_starts(values[self._order])
+        order = np.argsort(values, kind="stable")
+        self._likes, self._dislikes = order[liked[order]], order[~liked[order]]
+        likes, dislikes = values[self._likes], values[self._dislikes]
+        self._below = np.searchsorted(dislikes, likes, side="left")
+        up_to = np.searchsorted(dislikes, likes, side="right")
+        self._tied = np.flatnonzero(up_to > self._below)
+        self._tied_below, self._tied_up_to = self._below[self._tied], up_to[self._tied]
 
-    def __call__(self, counts: Floats) -> float:
-        drawn = counts[self._order]
-        likes = drawn * self._liked
-        dislikes = drawn - likes
-        if len(self._starts) < len(drawn):
-            likes = np.add.reduceat(likes, self._starts)
-            dislikes = np.add.reduceat(dislikes, self._starts)
-        up_to = np.cumsum(dislikes)
-        pairs = likes.sum() * up_to[-1] if len(up_to) else 0.0
+    def __call__(self, draw: Draw) -> float:
+        likes = draw.counts.take(self._likes)
+        below = np.zeros(len(self._dislikes) + 1, dtype=np.int64)
+        np.cumsum(draw.counts.take(self._dislikes), dtype=np.int64, out=below[1:])
+        pairs = float(likes.sum(dtype=np.int64)) * float(below[-1])
         if pairs == 0:
             return float("nan")
-        return (_dot(likes, up_to) - 0.5 * _dot(likes, dislikes)) / float(pairs)
+        won = _dot(likes, below.take(self._below))
+        halves = below.take(self._tied_up_to) - below.take(self._tied_below)
+        return (won + 0.5 * _dot(likes.take(self._tied), halves)) / pairs
 
 
 class ResampledMean:
-    """Mean of one value a row (losses, hits) under counts."""
+    """Mean of one value a row (losses, hits) over the rows drawn."""
 
     def __init__(self, values: ArrayLike) -> None:
         self._values = np.asarray(values, dtype=np.float64)
 
-    def __call__(self, counts: Floats) -> float:
-        return _dot(counts, self._values) / float(counts.sum()) if len(counts) else float("nan")
+    def __call__(self, draw: Draw) -> float:
+        return _dot(draw.weights, self._values) / draw.total if draw.total else float("nan")
 
 
 def bootstrap(
@@ -76,8 +107,8 @@ def bootstrap(
         return found
     for resample in range(resamples):
         drawn = stream.integers(0, rows, rows)
-        counts = np.bincount(drawn, minlength=rows).astype(np.float64)
-        found[resample] = [statistic(counts) for statistic in statistics]
+        draw = Draw.of(np.bincount(drawn, minlength=rows))
+        found[resample] = [statistic(draw) for statistic in statistics]
     return found
 
 
@@ -94,6 +125,20 @@ def interval(samples: Floats, confidence: float) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _dot(one: Floats, other: Floats) -> float:
+def mean_interval(values: ArrayLike, confidence: float) -> tuple[float, float] | None:
+    """Interval of the mean of ``values`` (n,) by the normal approximation.
+
+    ``None`` below two values, whose spread is not known.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) < 2:
+        return None
+    error = float(found.std(ddof=1)) / math.sqrt(len(found))
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    mean = float(found.mean())
+    return mean - reach, mean + reach
+
+
+def _dot(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Inner product without BLAS: its threads cost more than they save, most of all when busy."""
     return float(np.einsum("n,n->", one, other))

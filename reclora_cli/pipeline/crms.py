@@ -60,6 +60,12 @@ class Way:
     tensorboard: bool = False
 
 
+def pending(recipe: Recipe, workspace: Workspace) -> graph.Pending | None:
+    """The first stage on the way to the recipe's CRM that must run; ``None``: it is up to date."""
+    before = graph.lacking("pretrain-crm", recipe, workspace)
+    return before[0] if before else graph.pending("pretrain-crm", recipe, workspace)
+
+
 def train(
     recipes: Sequence[Recipe],
     workspace: Workspace,

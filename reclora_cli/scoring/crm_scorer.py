@@ -153,24 +153,32 @@ class CrmScorer:
         """R_c of stored rows, (n, d)."""
         return self._read(self._rows(rows), len(rows), _representation, progress)
 
-    def score_pairs(self, users: Ints, items: Ints, positions: Positions) -> NDArray[np.float64]:
-        """P(like) of any pairs: dense ids (n,) and (n,), behaviours (n, L); returns (n,)."""
-        return self._read(self._pairs(users, items, positions), len(users), _probability)
+    def score_pairs(
+        self, users: Ints, items: Ints, positions: Positions, ends: Ints
+    ) -> NDArray[np.float64]:
+        """P(like) of any pairs, (n,).
+
+        Args:
+            users: dense ids, (n,), as ``items``.
+            positions: behaviours to read, (n, L).
+            ends: exclusive ends in the CSR of what may be read, (n,).
+        """
+        return self._read(self._pairs(users, items, positions, ends), len(users), _probability)
 
     def represent_pairs(
-        self, users: Ints, items: Ints, positions: Positions
+        self, users: Ints, items: Ints, positions: Positions, ends: Ints
     ) -> NDArray[np.float32]:
         """R_c of any pairs, (n, d); arguments as ``score_pairs``."""
-        return self._read(self._pairs(users, items, positions), len(users), _representation)
+        return self._read(self._pairs(users, items, positions, ends), len(users), _representation)
 
     def _rows(self, rows: Ints) -> Batches:
         return lambda part: make_batch(
             self._space, rows[part], self.behaviours(rows[part]), self._source
         )
 
-    def _pairs(self, users: Ints, items: Ints, positions: Positions) -> Batches:
+    def _pairs(self, users: Ints, items: Ints, positions: Positions, ends: Ints) -> Batches:
         return lambda part: make_pair_batch(
-            self._space, users[part], items[part], positions[part], self._source
+            self._space, users[part], items[part], positions[part], ends[part], self._source
         )
 
     @torch.inference_mode()

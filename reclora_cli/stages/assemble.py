@@ -163,7 +163,7 @@ class Sources:
         if self.recipe.gate.input == "user":
             return self.user_crm.represent_questions(questions)
         positions = self.crm_behaviours(questions)
-        return self.crm.represent_pairs(questions.users, questions.items, positions)
+        return self.crm.represent_pairs(questions.users, questions.items, positions, questions.ends)
 
     def _behaviours(self, questions: Questions, policy: str, k: int) -> Positions:
         if policy == "recent":

@@ -76,14 +76,17 @@ def assemble(
     named: Sequence[str] = (),
     lm: bool = True,
     crm: bool = True,
+    crms: Sequence[Recipe] = (),
     zero_shot: bool = False,
     together: Processes = ALONE,
 ) -> list[Contestant]:
-    """Runs first, in the order named, then their CRMs, then the untuned LM.
+    """Runs first, in the order named, then CRMs, then the untuned LM.
 
     Args:
         named: runs; without any, the latest finished one if there is one.
         lm: ``False`` leaves out runs (and with them the LM).
+        crm: also CRMs.
+        crms: recipes of the CRMs; without any, those that guide the runs, or the recipe's.
         together: processes that score together; the main one alone fetches what is missing.
 
     Raises:
@@ -95,9 +98,8 @@ def assemble(
     recipes = [run.recipe for run in chosen]
     found = [_run(run, workspace, device, recipe, together) for run in chosen]
     if crm:
-        found += _crms(
-            [*filter(locate.needs_crm, recipes)] or [recipe], workspace, device, progress
-        )
+        guiding = [*filter(locate.needs_crm, recipes)] or [recipe]
+        found += _crms(crms or guiding, workspace, device, progress)
     if zero_shot:
         prompted_as = recipes[0] if recipes else recipe
         found.append(_zero_shot(prompted_as, workspace, device, recipe, progress, together))

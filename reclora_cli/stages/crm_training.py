@@ -172,7 +172,7 @@ class CrmTraining:
         ):
             ranked = self.sources.ranked
         work = self._work(self._scorer(ranked, stand_in=ranked is None))
-        optimizer = make_optimizer(work.groups)
+        optimizer = make_optimizer(work.groups, fused=work.fused)
         seconds = [_timed_step(work, optimizer, step) for step in range(_TIMED_STEPS + 1)]
         batch, _ = next(iter(work.micro_batches(0)))
         activations = saved_bytes(lambda: work.loss(batch), self.model.parameters())

@@ -1,4 +1,4 @@
-"""``reclora evaluate``: runs, the CRM and the untuned LM side by side on the same rows.
+"""``reclora evaluate``: runs, CRMs and the untuned LM side by side on the same rows.
 
 Every figure carries n, the rows' hash, seed and an interval; every difference is paired; a subset
 says that it is one (method.md section 5).
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -21,9 +23,10 @@ from reclora_cli.recipe.tree import EvaluateRecipe
 from reclora_cli.scoring import score_files
 from reclora_cli.scoring.score_files import Rows
 from reclora_cli.seeding import numpy_stream
-from reclora_cli.stages import locate
+from reclora_cli.stages import locate, slices_figure
 from reclora_cli.stages.contestants import Contestant, assemble
-from reclora_cli.stages.side_by_side import EvaluateResult, Planned, evaluate_scorers, result_of
+from reclora_cli.stages.evaluated import EvaluateResult, Planned
+from reclora_cli.stages.side_by_side import evaluate_scorers, result_of
 from reclora_cli.workspace import Stopwatch, Workspace
 
 _PROBED_ROWS = (8, 256)
@@ -37,9 +40,11 @@ def run(
     *,
     runs: Sequence[str] = (),
     crm: bool = True,
+    crms: Sequence[Recipe] = (),
     zero_shot: bool = False,
     lm: bool = True,
     reference: str | None = None,
+    plot: Path | None = None,
     device: str = "auto",
     force: bool = False,
     dry_run: bool = False,
@@ -49,16 +54,21 @@ def run(
     Args:
         runs: names of runs; without any, the latest finished one.
         crm: also the CRM that guides them, or the recipe's when none is guided.
+        crms: recipes of the same dataset whose CRMs are scored instead of the guiding ones.
         zero_shot: also the LM untuned, with the first run's prompts.
         lm: ``False`` evaluates no run.
         reference: the model that the others are held against; the first one by default.
+        plot: also draw the break-downs into this PNG or SVG file.
         force: score anew what is kept.
         dry_run: say what scoring would take, from a few rows scored now; nothing is written.
 
     Raises:
-        UsageError: unknown run or reference, or more rows than the split has.
+        UsageError: unknown run or reference, more rows than the split has, or a plot of no
+            picture format.
         MissingInputError: nothing to evaluate, or something it was made from is gone.
     """
+    if plot:
+        slices_figure.check_format(plot)
     if dry_run:
         processes.require_alone("a dry run")
     chosen = devices.pick(device)
@@ -75,6 +85,7 @@ def run(
         named=runs,
         lm=lm,
         crm=crm,
+        crms=crms,
         zero_shot=zero_shot,
         together=together,
     )
@@ -82,7 +93,7 @@ def run(
         return _planned(found, store, rows, recipe, progress, force=force)
     folder = workspace.dataset(recipe.data.source) / "evaluations"
     with workspace.writing(together):
-        return evaluate_scorers(
+        result = evaluate_scorers(
             found,
             store,
             rows,
@@ -94,6 +105,9 @@ def run(
             force=force,
             together=together,
         )
+    if plot and together.main:
+        slices_figure.draw(result, plot)
+    return replace(result, plot=str(plot) if plot else None)
 
 
 def choose_rows(store: InteractionsStore, settings: EvaluateRecipe, seed: int) -> Rows:

@@ -269,7 +269,9 @@ def _rating(store: InteractionsStore, position: int) -> float:
 
 def _crm_probability(sources: Sources, question: Questions) -> float:
     positions = sources.crm_behaviours(question)
-    return float(sources.crm.score_pairs(question.users, question.items, positions)[0])
+    return float(
+        sources.crm.score_pairs(question.users, question.items, positions, question.ends)[0]
+    )
 
 
 def _draw(result: ExplainResult, path: Path) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from reclora_cli.data.slices import seen_user
+from reclora_cli.data.slices import row_slices, seen_user
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError, did_you_mean
-from reclora_cli.metrics.compare import Comparison, Difference, Figures
+from reclora_cli.metrics.compare import Comparison
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import fingerprint
@@ -19,91 +19,10 @@ from reclora_cli.recipe.tree import EvaluateRecipe
 from reclora_cli.scoring import score_files
 from reclora_cli.scoring.score_files import Rows, Scores, rows_hash
 from reclora_cli.seeding import numpy_stream
+from reclora_cli.stages.break_downs import Slice, break_downs
 from reclora_cli.stages.contestants import Contestant
+from reclora_cli.stages.evaluated import EvaluateResult, ModelResult, PairResult, Planned
 from reclora_cli.workspace import Stopwatch, write_json
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """One model on the rows.
-
-    Attributes:
-        kind: ``run``, ``crm`` or ``zero-shot``.
-        all, seen_users, unseen_users: figures on every row, and on those whose user has a
-            training row or has none.
-        scored: rows scored now; the others were kept from before.
-        seconds: what scoring all rows took, whenever that was.
-        scores: Parquet file of the per-row scores.
-    """
-
-    name: str
-    kind: str
-    method: str
-    identity: str
-    all: Figures
-    seen_users: Figures
-    unseen_users: Figures
-    scored: int
-    seconds: float
-    scores: str
-
-
-@dataclass(frozen=True)
-class PairResult:
-    """``model`` minus ``reference`` on the same rows, with a paired test."""
-
-    model: str
-    reference: str
-    auc: Difference
-    log_loss: Difference
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What scoring a model would take.
-
-    Attributes:
-        to_score: rows without a kept score.
-        seconds: extrapolated from a few rows scored just now.
-    """
-
-    name: str
-    kind: str
-    method: str
-    to_score: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class EvaluateResult:
-    """Models on the same rows.
-
-    Attributes:
-        rows: rows scored, ``of`` so many in the split; ``subset`` when fewer.
-        rows_hash: identity of the set of row ids.
-        seed: of the subset and the bootstrap.
-        differences: of every other model from ``reference``.
-        plan: what a dry run predicts; else empty.
-        up_to_date: every score was kept from before.
-    """
-
-    dataset: str
-    split: str
-    rows: int
-    of: int
-    subset: bool
-    rows_hash: str
-    seed: int
-    resamples: int
-    confidence: float
-    reference: str
-    models: list[ModelResult]
-    differences: list[PairResult]
-    plan: list[Planned]
-    up_to_date: bool
-    dry_run: bool
-    seconds: float
-    artefact: str
 
 
 def evaluate_scorers(
@@ -123,7 +42,8 @@ def evaluate_scorers(
 
     Args:
         folder: where the result is written as JSON.
-        reference: name of the contestant the others are held against; the first by default.
+        reference: the contestant the others are held against, by its name or, where that tells
+            it apart, its method, as tables do; the first by default.
         together: processes that share the scoring; the main one then compares, once.
 
     Raises:
@@ -138,6 +58,7 @@ def evaluate_scorers(
 
     def compared() -> EvaluateResult:
         figures = _figures(store, rows, scores, settings, seed, progress)
+        slices = _slices(contestants, store, rows, scores, settings)
         name = fingerprint([contestant.scorer.identity for contestant in contestants])[:8]
         file = folder / f"{settings.split}-{rows_hash(rows)}-{name}.json"
         result = result_of(
@@ -152,6 +73,7 @@ def evaluate_scorers(
             up_to_date=not any(one.scored for one in scores),
             seconds=watch.seconds,
             artefact=str(file),
+            slices=slices,
         )
         write_json(file, asdict(result))
         return result
@@ -210,6 +132,21 @@ def _figures(
     return compared
 
 
+def _slices(
+    contestants: Sequence[Contestant],
+    store: InteractionsStore,
+    rows: Rows,
+    scores: Sequence[Scores],
+    settings: EvaluateRecipe,
+) -> list[Slice]:
+    named = {
+        contestant.name: kept.probability
+        for contestant, kept in zip(contestants, scores, strict=True)
+    }
+    slices = row_slices(store, rows)
+    return break_downs(store.row_label(rows), named, slices, settings.confidence)
+
+
 def _models(
     contestants: Sequence[Contestant], scores: Sequence[Scores], figures: Mapping[str, Comparison]
 ) -> list[ModelResult]:
@@ -243,17 +180,20 @@ def _differences(
     ]
 
 
-def _reference(contestants: Sequence[Contestant], name: str | None) -> int:
+def _reference(contestants: Sequence[Contestant], wanted: str | None) -> int:
     names = [contestant.name for contestant in contestants]
-    if name is None:
+    methods = [contestant.method for contestant in contestants]
+    if wanted is None:
         return 0
-    if name not in names:
-        raise UsageError(
-            f"the reference {name!r} is not evaluated",
-            where="--reference",
-            hint=did_you_mean(name, names),
-        )
-    return names.index(name)
+    if wanted in names:
+        return names.index(wanted)
+    if methods.count(wanted) == 1:
+        return methods.index(wanted)
+    raise UsageError(
+        f"the reference {wanted!r} is not evaluated",
+        where="--reference",
+        hint=did_you_mean(wanted, names),
+    )
 
 
 def result_of(
@@ -270,6 +210,7 @@ def result_of(
     up_to_date: bool = False,
     seconds: float,
     artefact: str = "",
+    slices: Sequence[Slice] = (),
 ) -> EvaluateResult:
     """The result with what the rows say of themselves filled in; without models, a dry run's."""
     of = len(store.split(settings.split))
@@ -291,4 +232,5 @@ def result_of(
         dry_run=not models,
         seconds=seconds,
         artefact=artefact,
+        slices=list(slices),
     )

@@ -22,6 +22,7 @@ from reclora_cli.crm.texts import TextSource
 from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.shots import sample_shots
 from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import RecloraError
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.recipe.tree import CrmRecipe
 from reclora_cli.seeding import numpy_stream
@@ -44,10 +45,29 @@ def training_rows(store: InteractionsStore, recipe: CrmRecipe, seed: int) -> Row
 
     Raises:
         UsageError: there are not so many.
+        RecloraError: there is none, or a label is neither 0 nor 1.
     """
     if recipe.shots:
-        return sample_shots(store, recipe.shots, seed, where="crm.shots")
-    return np.asarray(store.split("train"))
+        rows = sample_shots(store, recipe.shots, seed, where="crm.shots")
+    else:
+        rows = np.asarray(store.split("train"))
+    _require_labels(store, rows)
+    return rows
+
+
+def _require_labels(store: InteractionsStore, rows: Rows) -> None:
+    anew = f"Run `reclora prepare {store.header.dataset} --force`."
+    if not len(rows):
+        raise RecloraError("the training split is empty", where=str(store.folder), hint=anew)
+    labels = store.row_label(rows)
+    odd = np.flatnonzero((labels != 0) & (labels != 1))  # NaN is neither.
+    if len(odd):
+        raise RecloraError(
+            f"{len(odd):,} of {len(rows):,} training labels are neither 0 nor 1, the first is "
+            f"{labels[odd[0]]} of row {rows[odd[0]]:,}",
+            where=str(store.folder),
+            hint=anew,
+        )
 
 
 def steps_per_epoch(rows: int, recipe: CrmRecipe) -> int:
@@ -103,6 +123,7 @@ def crm_work(
         schedule=Linear(recipe.warm_up),
         title=f"pretrain {recipe.model}",
         together=together,
+        fused=True,
     )
 
 

@@ -53,7 +53,7 @@ def fit(
         RecloraError: the loss stopped being finite; names the step and the last good checkpoint.
             Or another of the processes ended.
     """
-    optimizer = make_optimizer(work.groups)
+    optimizer = make_optimizer(work.groups, fused=work.fused)
     work.together.wait()  # What the main process wrote or cleared before must not change now.
     step, memory = (
         checkpoints.restore(work.tensors, optimizer, progress) if checkpoints else (0, {})

@@ -33,14 +33,14 @@ class Work(Generic[Batch]):
         tensors: every live tensor that a checkpoint must hold, by name (parameters, buffers).
         steps: optimizer steps in all.
         micro_batches: step (0-based) -> ``(batch, weight)`` pairs, whose weights sum to 1 over all
-            processes: this one's share, perhaps none. A pure function of the step; it is called in
-            a thread of its own and draws nothing from torch's global stream.
+            processes: this one's share, perhaps none. A pure function of the step.
         loss: mean loss of one micro-batch, a scalar with a graph.
         rows_per_step: rows of one step over all processes, for progress.
         during: context held over a micro-batch's forward and backward pass (bound gate weights).
         together: the processes that share each step.
         relieve: called with the step and the allocator's words when the memory ended in a pass:
             makes micro-batches smaller, or raises. ``None``: they cannot be.
+        fused: update by PyTorch's fused AdamW.
     """
 
     groups: list[ParameterGroup]
@@ -56,6 +56,7 @@ class Work(Generic[Batch]):
     during: Callable[[Batch], AbstractContextManager[Any]] = lambda batch: nullcontext()
     together: Processes = ALONE
     relieve: Callable[[int, str], None] | None = None
+    fused: bool = False
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """All that is trained, group by group."""

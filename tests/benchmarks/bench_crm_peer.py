@@ -8,8 +8,8 @@
     python tests/benchmarks/bench_crm_peer.py --workspace FOLDER --peer PEER/bin/python
 
 Both read the same rows in the same order, in batches of one size, with as many threads, at the
-sizes of recipes/base.yaml: embeddings, MLP, attention and cross layers, dropout, Adam's rate. Each
-reads rows beside the computation: ours in a thread, FuxiCTR's in a process of its loader. They take
+sizes of recipes/base.yaml: embeddings, MLP, attention and cross layers, dropout, Adam's rate. Ours
+reads rows between its steps, FuxiCTR's in a process of its loader beside them. They take
 turns of some steps, and each ratio is of the two rates of one turn: the median counts, with the
 range. FuxiCTR's DIN attends to the behaviours' items and mean-pools their ratings, where ours
 attends with both and pools both by attention. FuxiCTR clips gradients, ours does not; its rate is
@@ -36,7 +36,6 @@ from reclora_cli.crm.batch import make_batch
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
-from reclora_cli.data.reading.ahead import read_ahead
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.metrics.auc import auc
 from reclora_cli.recipe.tree import CrmRecipe
@@ -62,11 +61,8 @@ class Ours:
         self.model: Crm = build(FeatureShape.of(space), recipe).train()
         device = torch.device("cpu")
         self.work = crm_work(self.model, store, space, self.behaviours, recipe, _SEED, device)
-        self.optimizer = make_optimizer(self.work.groups)
+        self.optimizer = make_optimizer(self.work.groups, fused=self.work.fused)
         self.parameters = sum(p.numel() for p in self.model.parameters())
-        self.ahead = read_ahead(
-            (list(self.work.micro_batches(step)) for step in range(self.work.steps)), depth=1
-        )
         self.done = 0
 
     def behaviours(self, rows: Rows) -> Rows:
@@ -76,7 +72,7 @@ class Ours:
         """Seconds of ``steps`` steps."""
         start = time.perf_counter()
         for step in range(self.done, self.done + steps):
-            take_step(self.work, self.optimizer, step, next(self.ahead))
+            take_step(self.work, self.optimizer, step, self.work.micro_batches(step))
         self.done += steps
         return time.perf_counter() - start
 

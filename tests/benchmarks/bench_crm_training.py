@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_crm_training.py --workspace FOLDER --models din,deepfm --threads 1
 
-Steps are the loop's own, reading of rows included (a thread reads ahead, as in training). Models
+Steps are the loop's own, reading of rows included. Models
 take turns, some steps each, and the median step counts, so that a machine whose speed drifts is
 fair to all. Behaviours are the recent ones, for SIM too. The order of rows, the weights and what is
 dropped are seeded.
@@ -24,7 +24,6 @@ from reclora_cli.crm.base import build
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
-from reclora_cli.data.reading.ahead import read_ahead
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.training.crm_work import crm_work
 from reclora_cli.training.step import make_optimizer, take_step
@@ -38,10 +37,12 @@ _OF_TEXTS = {"ctr-bert"}
 class Training:
     """One model's training, step by step."""
 
-    def __init__(self, store: InteractionsStore, model: str, batch: int, seed: int) -> None:
+    def __init__(
+        self, store: InteractionsStore, recipe: str, model: str, batch: int, seed: int
+    ) -> None:
         space = FeatureSpace(store)
         values = {"crm.model": model, "crm.batch_size": batch}
-        self.recipe = recipes.load("base", values=values).crm
+        self.recipe = recipes.load(recipe, values=values).crm
         torch.manual_seed(seed)
         built = build(FeatureShape.of(space), self.recipe).train()
         self.work = crm_work(
@@ -53,17 +54,17 @@ class Training:
             seed,
             torch.device("cpu"),
         )
-        self.optimizer = make_optimizer(self.work.groups)
+        self.optimizer = make_optimizer(self.work.groups, fused=self.work.fused)
         self.done = 0
         self.loss = float("nan")
 
     def turn(self, steps: int) -> Iterator[float]:
         """Take some steps; the seconds of each."""
-        numbers = range(self.done, self.done + steps)
-        ahead = read_ahead((list(self.work.micro_batches(at)) for at in numbers), depth=1)
-        for number in numbers:
+        for number in range(self.done, self.done + steps):
             start = time.perf_counter()
-            self.loss = take_step(self.work, self.optimizer, number, next(ahead))
+            self.loss = take_step(
+                self.work, self.optimizer, number, self.work.micro_batches(number)
+            )
             yield time.perf_counter() - start
         self.done += steps
 
@@ -83,6 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--dataset", default="ml-1m")
+    parser.add_argument("--recipe", default="base", help="whose settings of each model")
     parser.add_argument("--models", default=",".join(known))
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=20)
@@ -92,7 +94,8 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     store = InteractionsStore(Workspace(given.workspace).store(given.dataset).path)
     trainings = {
-        name: Training(store, name, given.batch, given.seed) for name in given.models.split(",")
+        name: Training(store, given.recipe, name, given.batch, given.seed)
+        for name in given.models.split(",")
     }
     seconds = measure(trainings, given.steps)
     print(

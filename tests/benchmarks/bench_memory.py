@@ -6,8 +6,8 @@ For the real SmolLM2-135M and random Llamas of other shapes, several micro-batch
 gradient checkpointing on and off, quantised bases, and scoring: the peak that the plan predicts
 from the LM's configuration alone beside the process's own high-water mark (VmHWM). Steps are real
 ones of the loop, on random tokens of one length; two micro-batches a step (one, from 8 rows on), so
-that gradients of the first lie there in the second. Exit code 1 when a prediction is off by more than a
-fifth.
+that gradients of the first lie there in the second. Exit code 1 when a prediction is off by more
+than a fifth.
 """
 
 from __future__ import annotations

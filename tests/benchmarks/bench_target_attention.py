@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +39,11 @@ class Plain(TargetAttention):
     """The first layer as it is written in the paper."""
 
     def _first(
-        self, query_BD: Tensor, keys_BLD: Tensor, context_RC: Tensor, carried_BLR: Tensor
+        self, query_BD: Tensor, keys_BLD: Tensor, contexts: Sequence[Tensor], carried_BLS: Tensor
     ) -> Tensor:
         query_BLD = query_BD[:, None].expand_as(keys_BLD)
-        context_BLC = F.embedding(carried_BLR.argmax(2), context_RC)
+        [context_RC] = contexts
+        context_BLC = F.embedding(carried_BLS.argmax(2), context_RC)
         parts = [query_BLD, keys_BLD, query_BLD - keys_BLD, query_BLD * keys_BLD, context_BLC]
         return self.first(torch.cat(parts, dim=2))
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from reclora_cli.data.audit import Check, Ties
+from reclora_cli.data.slices import HISTORY_BOUNDS, POPULARITY_BOUNDS, bin_labels
 from reclora_cli.metrics.compare import Difference, Figure, Figures
 from reclora_cli.pipeline.crms import Failed, Several
 from reclora_cli.pipeline.demo import DemoResult
 from reclora_cli.recipe.grids import grid_of, lm_grid_of
 from reclora_cli.stages.audit import AuditedPart, AuditResult, Stale
+from reclora_cli.stages.break_downs import Slice, SliceFigures
 from reclora_cli.stages.build_index import BuildIndexResult
+from reclora_cli.stages.evaluated import EvaluateResult, ModelResult, PairResult, Planned
 from reclora_cli.stages.explain import Behaviour, ExplainResult, Target
 from reclora_cli.stages.export import ExportedProjection, ExportResult
 from reclora_cli.stages.export_mixture import Mixture
@@ -21,9 +24,8 @@ from reclora_cli.stages.finetune import FinetuneResult
 from reclora_cli.stages.gate_view import GateView
 from reclora_cli.stages.prepare import PrepareResult
 from reclora_cli.stages.pretrain_crm import CrmPlan, PretrainCrmResult
-from reclora_cli.stages.side_by_side import EvaluateResult, ModelResult, PairResult, Planned
-from reclora_cli.stages.similar import SimilarItem, SimilarResult
 from reclora_cli.stages.run_compare import Reproduction
+from reclora_cli.stages.similar import SimilarItem, SimilarResult
 from reclora_cli.stages.tune_crm import TrialLine, TunedCrm, TunePlan
 from reclora_cli.stages.tune_lm import TunedLm
 from reclora_cli.stages.tune_trials import overrides
@@ -321,8 +323,37 @@ def evaluate(**changes: Any) -> EvaluateResult:
         "dry_run": False,
         "seconds": 361.2,
         "artefact": FOLDER,
+        "slices": _slices(models),
     }
     return EvaluateResult(**{**values, **changes})
+
+
+def _slices(models: list[ModelResult]) -> list[Slice]:
+    """Of all bins; in the last of each break-down, one class only."""
+    bins = {
+        "user": ["seen", "unseen"],
+        "item": ["seen", "unseen"],
+        "history": bin_labels(HISTORY_BOUNDS),
+        "popularity": bin_labels(POPULARITY_BOUNDS),
+    }
+    nothing = Figure(None, None, None)
+    return [
+        Slice(
+            by=by,
+            bin=label,
+            rows=12_345 + at if label != labels[-1] else 1,
+            base_rate=0.562 if label != labels[-1] else 1.0,
+            models={
+                model.name: SliceFigures(
+                    auc=model.all.auc if label != labels[-1] else nothing,
+                    log_loss=model.all.log_loss,
+                )
+                for model in models
+            },
+        )
+        for by, labels in bins.items()
+        for at, label in enumerate(labels)
+    ]
 
 
 def planned() -> list[Planned]:

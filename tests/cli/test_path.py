@@ -97,7 +97,7 @@ def test_a_trained_crm_without_a_run_is_evaluated_unasked(path: Reclora):
     path("pretrain-crm")
     done = path("evaluate")
     assert done.code == 0, done.err
-    assert "the CRM is scored alone" in done.err
+    assert "CRMs are scored alone" in done.err
 
 
 def test_the_untuned_lm_is_evaluated_without_a_run(path: Reclora):

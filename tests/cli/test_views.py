@@ -29,6 +29,7 @@ from reclora_cli.cli.render import (
     tuned_lm,
 )
 from reclora_cli.cli.render.marks import bar
+from reclora_cli.data.slices import BREAK_DOWNS
 from tests.cli import results
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
@@ -61,6 +62,7 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
         results.finetune(dry_run=True, plan=results.tuning_plan(), first_loss=None, last_loss=None)
     ),
     "evaluate": lambda: evaluate.render(results.evaluate()),
+    "evaluate by": lambda: evaluate.render(results.evaluate(plot="a.png"), BREAK_DOWNS),
     "evaluate plan": lambda: evaluate.render(
         results.evaluate(dry_run=True, models=[], differences=[], plan=results.planned())
     ),
@@ -180,6 +182,25 @@ def test_a_difference_is_coloured_only_when_its_interval_leaves_zero_out():
     assert "\x1b[35m-.2940" in text  # lora: less
     assert "\x1b[32m+.0100" not in text
     assert "\x1b[35m+.0100" not in text
+
+
+def test_evaluate_tells_break_downs_only_when_asked():
+    assert "training rows of the item" not in drawn(VIEWS["evaluate"]())
+    asked = drawn(evaluate.render(results.evaluate(), ["popularity"]), 160)
+    assert "training rows of the item" in asked
+    assert "behaviours in the past" not in asked
+    assert "2,000-9,999" in asked
+    assert "12,351" in asked
+    [line] = [line for line in asked.splitlines() if line.startswith("crm-sim ") and "–" in line]
+    assert line.split() == ["crm-sim", *[".8110"] * 7, "–"]
+    assert "±.030" in asked
+    assert "AUC by user" in asked
+
+
+def test_evaluate_tells_users_apart_once():
+    assert "AUC by user" not in drawn(VIEWS["evaluate by"]())
+    assert "user in training" in drawn(VIEWS["evaluate by"]())
+    assert "Drawn in a.png" in drawn(VIEWS["evaluate by"]())
 
 
 def test_models_of_one_method_go_by_their_run():

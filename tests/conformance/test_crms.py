@@ -12,12 +12,13 @@ import torch.nn.functional as F
 
 from reclora_cli import catalog
 from reclora_cli.crm.base import Crm, build, representation_width
-from reclora_cli.crm.batch import CrmBatch, make_batch, make_pair_batch
+from reclora_cli.crm.batch import OLDEST, CrmBatch, make_batch, make_pair_batch
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.crm.storage import load_weights, save_weights
 from reclora_cli.crm.texts import VectorTexts
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
+from reclora_cli.errors import RecloraError
 from reclora_cli.lora.gate import Gate, GateSettings
 from reclora_cli.recipe.tree import CrmRecipe
 from tests.text_vectors import random_vectors
@@ -25,6 +26,7 @@ from tests.world import TinyWorld
 
 LENGTH = 8
 TEXT_WIDTH = 6
+READ_AGES = {"sim"}
 REPRESENTATIONS = ("final", "pre_mlp")
 
 pytestmark = pytest.mark.parametrize("name", list(catalog.CRMS))
@@ -57,8 +59,8 @@ class Small:
 
     def pairs(self, users: np.ndarray, items: np.ndarray, length: int = LENGTH) -> CrmBatch:
         """Pairs without any behaviour."""
-        nothing = np.full((len(users), length), -1)
-        return make_pair_batch(self.space, users, items, nothing, self.texts).to(self.device)
+        nothing, ends = np.full((len(users), length), -1), self.store.user_start[users]
+        return make_pair_batch(self.space, users, items, nothing, ends, self.texts).to(self.device)
 
     def labels(self, rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.store.row_label(rows).astype(np.float32)).to(self.device)
@@ -177,23 +179,23 @@ def test_target_user_and_every_part_of_the_history_matter(name: str, small: Smal
     batch = small.batch(small.train[-20:])
     told = model(batch)
     parts = _texts_moved if name in catalog.TEXT_CRMS else _ids_moved
-    changed = parts(small, batch)
+    changed = parts(name, small, batch)
 
     unread = [part for part, other in changed.items() if torch.allclose(model(other), told)]
     assert unread == []
 
 
-def _ids_moved(small: Small, batch: CrmBatch) -> dict[str, CrmBatch]:
+def _ids_moved(name: str, small: Small, batch: CrmBatch) -> dict[str, CrmBatch]:
     user, item = 0, len(small.space.user_field_names)
     return {
         "user": batch.with_fields(_moved(batch.fields_BF, (slice(None), user))),
         "target": batch.with_fields(_moved(batch.fields_BF, (slice(None), item))),
         "items": dataclasses.replace(batch, items_BL=_moved(batch.items_BL, batch.mask_BL)),
         "ratings": dataclasses.replace(batch, ratings_BL=_moved(batch.ratings_BL, batch.mask_BL)),
-    }
+    } | ({"ages": _older(batch)} if name in READ_AGES else {})
 
 
-def _texts_moved(small: Small, batch: CrmBatch) -> dict[str, CrmBatch]:
+def _texts_moved(name: str, small: Small, batch: CrmBatch) -> dict[str, CrmBatch]:
     told = batch.texts
     assert isinstance(told, VectorTexts)
     profile, history = told.user_BU.split(TEXT_WIDTH, dim=1)
@@ -203,6 +205,11 @@ def _texts_moved(small: Small, batch: CrmBatch) -> dict[str, CrmBatch]:
         "target": VectorTexts(told.user_BU, told.item_BE.flip(0)),
     }
     return {part: dataclasses.replace(batch, texts=texts) for part, texts in changed.items()}
+
+
+def _older(batch: CrmBatch) -> CrmBatch:
+    older = (batch.ages_BL + 3).clamp(max=OLDEST) * batch.mask_BL
+    return dataclasses.replace(batch, ages_BL=older)
 
 
 def _moved(indices: torch.Tensor, at: object) -> torch.Tensor:
@@ -283,6 +290,21 @@ def test_a_row_without_behaviours_is_scored(
     assert len(set(logits.tolist())) == 3
     logits.sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["fields_BF", "items_BL", "ratings_BL"])
+@pytest.mark.parametrize("index", [-1, 10**6])
+def test_an_index_outside_the_vocabulary_is_named_with_its_row(
+    name: str, small: Small, kind: str, index: int
+) -> None:
+    if small.device.type != "cpu":
+        pytest.skip("on a GPU the batch is checked before it goes there")
+    batch = small.batch(small.train[:4])
+    indices = getattr(batch, kind).clone()
+    indices[2, 0] = index
+
+    with pytest.raises(RecloraError, match=f"{index:,} in row 2 of the batch is outside"):
+        small.model(name)(dataclasses.replace(batch, **{kind: indices}))
 
 
 def test_no_rows_give_no_logits(name: str, small: Small) -> None:

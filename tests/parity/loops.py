@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reclora_cli import recipe as recipes
 from reclora_cli.crm.base import Crm, build
-from reclora_cli.crm.batch import CrmBatch
+from reclora_cli.crm.batch import OLDEST, CrmBatch
 from reclora_cli.crm.blocks.embedding import PADDING
 from reclora_cli.crm.features import FeatureShape
 
@@ -51,7 +51,8 @@ def small_batch() -> CrmBatch:
     lengths = torch.tensor([LENGTH, 3, 1, 0, LENGTH, 2])
     mask = torch.arange(LENGTH)[None] < lengths[:, None]
     ids = torch.randint(1, SHAPE.size, (3, ROWS, LENGTH), generator=stream)
-    return CrmBatch(ids[0][:, : SHAPE.fields], ids[1] * mask, ids[2] * mask, mask)
+    ages = torch.randint(1, 1 + OLDEST, (ROWS, LENGTH), generator=stream)
+    return CrmBatch(ids[0][:, : SHAPE.fields], ids[1] * mask, ids[2] * mask, ages * mask, mask)
 
 
 def weights_of(model: Crm) -> Weights:

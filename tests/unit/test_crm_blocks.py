@@ -120,7 +120,7 @@ def test_the_mlp_drops_units_in_training_only() -> None:
 
 @pytest.mark.parametrize("layers", [(8,), (8, 5)])
 def test_split_attention_equals_the_layer_on_the_concatenation(layers: tuple[int, ...]) -> None:
-    attention = TargetAttention(WIDTH, CONTEXT, layers).double()
+    attention = TargetAttention(WIDTH, [CONTEXT], layers).double()
     q, k = torch.randn(ROWS, WIDTH).double(), torch.randn(ROWS, LENGTH, WIDTH).double()
     contexts, mask = torch.randn(2, CONTEXT).double(), torch.ones(ROWS, LENGTH).bool()
     which = torch.randint(0, 2, (ROWS, LENGTH))
@@ -130,16 +130,20 @@ def test_split_attention_equals_the_layer_on_the_concatenation(layers: tuple[int
 
     expected = attention.rest(torch.relu(attention.first(whole))).squeeze(-1)
 
-    torch.testing.assert_close(attention(q, k, contexts, carried, mask), expected)
+    torch.testing.assert_close(attention(q, k, [contexts], carried, mask), expected)
 
 
 def test_behaviours_that_are_not_there_get_no_weight() -> None:
-    attention = TargetAttention(WIDTH, CONTEXT, (8,))
+    attention = TargetAttention(WIDTH, [CONTEXT], (8,))
     mask = torch.arange(LENGTH)[None] < torch.tensor([[3], [0]])
 
     carried = torch.ones(2, LENGTH, 1)
     weights = attention(
-        torch.randn(2, WIDTH), torch.randn(2, LENGTH, WIDTH), torch.randn(1, CONTEXT), carried, mask
+        torch.randn(2, WIDTH),
+        torch.randn(2, LENGTH, WIDTH),
+        [torch.randn(1, CONTEXT)],
+        carried,
+        mask,
     )
 
     assert torch.equal(weights != 0, mask)

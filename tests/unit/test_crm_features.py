@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from reclora_cli.crm.batch import OLDEST, age, make_batch, make_pair_batch
 from reclora_cli.crm.features import FEW, FeatureShape, carried_by_few, space_identity
+from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
 from tests.world import TinyWorld, make_world
 
@@ -39,3 +42,27 @@ def test_a_users_value_is_rare_when_few_training_users_have_it(
         for code in np.unique(codes):
             assert few[code] == ((codes == code).sum() <= FEW), name
     assert few[space.users_fields(users)[:, 0]].all()
+
+
+def test_ages_double_and_count_the_users_own_behaviours() -> None:
+    positions = np.array([[90, 96, 98, 99, -1], [0, -1, -1, -1, -1]])
+
+    told = age(positions, ends=np.array([100, 1 << 20]))
+
+    assert told.tolist() == [[4, 3, 2, 1, 0], [OLDEST, 0, 0, 0, 0]]
+
+
+def test_a_row_and_the_pair_that_it_is_have_the_same_ages(tiny_world: TinyWorld) -> None:
+    store = tiny_world.store
+    space, rows = FeatureSpace(store), np.arange(30)
+    positions = histories.recent(store, rows, 7)
+
+    of_rows = make_batch(space, rows, positions)
+    of_pairs = make_pair_batch(
+        space, store.row_user(rows), store.row_item(rows), positions, store.history_end[rows]
+    )
+
+    assert torch.equal(of_rows.ages_BL, of_pairs.ages_BL)
+    assert torch.equal(of_rows.ages_BL > 0, of_rows.mask_BL)
+    last = of_rows.mask_BL.sum(1) - 1
+    assert (of_rows.ages_BL[torch.arange(30), last][last >= 0] == 1).all()

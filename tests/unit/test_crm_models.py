@@ -15,7 +15,7 @@ from reclora_cli.crm.features import FeatureShape
 from reclora_cli.crm.texts import VectorTexts
 
 SHAPE = FeatureShape(size=40, fields=3, item_field=1, text=5)
-READ_TIME = {"caser", "gru4rec", "sasrec"}
+READ_TIME = {"caser", "gru4rec", "sasrec", "sim"}
 ROWS, LENGTH = 4, 6
 GRID = {
     "autoint": [
@@ -59,7 +59,8 @@ def batch(dtype: torch.dtype = torch.float32) -> CrmBatch:
     ids = torch.randint(1, SHAPE.size, (3, ROWS, LENGTH), generator=stream)
     user, item = (torch.randn(ROWS, n * SHAPE.text, generator=stream, dtype=dtype) for n in (2, 1))
     present = torch.ones(ROWS, LENGTH, dtype=torch.bool)
-    return CrmBatch(ids[0][:, :3], ids[1], ids[2], present, VectorTexts(user, item))
+    ages = torch.arange(LENGTH, 0, -1).expand(ROWS, -1)
+    return CrmBatch(ids[0][:, :3], ids[1], ids[2], ages, present, VectorTexts(user, item))
 
 
 @pytest.mark.parametrize("name", list(catalog.CRMS))

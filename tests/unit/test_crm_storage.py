@@ -66,6 +66,14 @@ def test_weights_of_another_vocabulary_are_refused_by_name(tmp_path: Path) -> No
         load_weights(build(SHAPE, RECIPE), tmp_path)
 
 
+def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
+    other = RECIPE.model_copy(update={"model": "deepfm" if RECIPE.model != "deepfm" else "din"})
+    save_weights(build(SHAPE, other), tmp_path)
+
+    with pytest.raises(RecloraError, match="another model or vocabulary"):
+        load_weights(build(SHAPE, RECIPE), tmp_path)
+
+
 def test_cut_weights_are_refused(tmp_path: Path) -> None:
     save_weights(build(SHAPE, RECIPE), tmp_path)
     whole = (tmp_path / WEIGHTS).read_bytes()

@@ -13,6 +13,7 @@ from reclora_cli.crm.features import FeatureShape
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import RecloraError
 from reclora_cli.recipe.tree import CrmRecipe
 from reclora_cli.training.crm_work import (
     Labelled,
@@ -115,3 +116,33 @@ def test_embedding_tables_have_a_decay_of_their_own(setting: Setting) -> None:
     ]
     assert (others.weight_decay, tables.weight_decay) == (0.0, 0.5)
     assert len(others.parameters) + 1 == len(list(setting.model.parameters()))
+
+
+def test_a_label_that_is_neither_is_named_with_its_row(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.array(setting.store.label, dtype=np.float32)
+    row = int(np.asarray(setting.store.split("train"))[3])
+    labels[setting.store.row_position[row]] = np.nan
+    monkeypatch.setattr(setting.store, "label", labels)
+
+    with pytest.raises(RecloraError, match=f"1 of .* the first is nan of row {row}"):
+        setting.work()
+
+
+def test_an_empty_training_split_is_an_error(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setting.store, "split", lambda name: range(0))
+
+    with pytest.raises(RecloraError, match="training split is empty"):
+        setting.work()
+
+
+def test_an_index_outside_the_vocabulary_stops_before_the_device(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setting.space, "size", setting.space.size // 2)
+
+    with pytest.raises(RecloraError, match="outside the vocabulary"):
+        setting.rows_of_steps(range(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.metrics.compare import Comparison
-from reclora_cli.metrics.paired import delong
+from reclora_cli.metrics.delong import delong
 from reclora_cli.stages import evaluate
 from reclora_cli.stages.contestants import Contestant, LazyScorer
 from reclora_cli.stages.evaluate import choose_rows
@@ -155,6 +155,34 @@ def test_an_unknown_reference_names_the_models(tiny_world, store, tmp_path):
             models, store, rows, tiny_world.recipe.evaluate, 0, tmp_path, reference="our"
         )
     assert "ours" in raised.value.hint
+
+
+def test_a_reference_may_go_by_its_method_where_that_tells_it_apart(tiny_world, store, tmp_path):
+    models = [
+        replace(contestant(store, name, 0.3, tmp_path), method=method)
+        for name, method in (("run-1", "lora"), ("sim-1", "crm-sim"), ("run-2", "lora"))
+    ]
+    rows, settings = np.asarray(store.split("test")), tiny_world.recipe.evaluate
+    found = evaluate_scorers(models, store, rows, settings, 0, tmp_path, reference="crm-sim")
+    assert {pair.reference for pair in found.differences} == {"sim-1"}
+    with pytest.raises(UsageError, match="'lora' is not evaluated"):
+        evaluate_scorers(models, store, rows, settings, 0, tmp_path, reference="lora")
+
+
+def test_slices_hold_every_model_on_every_bin(store, result):
+    names = [model.name for model in result.models]
+    assert {one.by for one in result.slices} == {"user", "item", "history", "popularity"}
+    for one in result.slices:
+        assert list(one.models) == names
+    for by in ("user", "item", "history", "popularity"):
+        assert sum(one.rows for one in result.slices if one.by == by) == result.rows
+    [seen] = [one for one in result.slices if (one.by, one.bin) == ("user", "seen")]
+    for model in result.models:
+        assert seen.rows == model.seen_users.rows
+        assert seen.models[model.name].auc.value == model.seen_users.auc.value
+        assert seen.models[model.name].log_loss.value == pytest.approx(
+            model.seen_users.log_loss.value, abs=1e-12
+        )
 
 
 def settings_of(tiny_world, rows):

@@ -106,6 +106,31 @@ def test_without_the_lm_only_the_crm_is_evaluated(trained):
     assert [model.kind for model in found.models] == ["crm"]
 
 
+def test_crms_that_are_named_come_after_the_runs(trained):
+    recipes = [varied(trained.recipe, crm={"model": name}) for name in ("din", "sim")]
+    pretrain_crm.run(recipes[0], trained.workspace)
+    found = evaluate.run(trained.recipe, trained.workspace, runs=["reclora"], crms=recipes)
+    methods = [model.method for model in found.models]
+    assert methods == ["reclora-k4", "crm-din", "crm-sim"]
+    for model, recipe in zip(found.models[1:], recipes, strict=True):
+        rows = np.asarray(pq.read_table(model.scores)["row_id"])
+        crm = Sources(recipe, trained.workspace, device.pick("cpu")).crm
+        kept = np.asarray(pq.read_table(model.scores)["probability"])
+        assert kept == pytest.approx(crm.score(rows), abs=1e-6)
+
+
+def test_a_plot_is_drawn_and_told(trained, tmp_path):
+    found = evaluate.run(trained.recipe, trained.workspace, lm=False, plot=tmp_path / "a.png")
+    assert found.plot == str(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_of_no_format_is_refused_before_anything_is_scored(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "assemble", None)
+    with pytest.raises(UsageError, match="cannot write"):
+        evaluate.run(trained.recipe, trained.workspace, plot=tmp_path / "a.txt")
+
+
 def test_a_reference_can_be_named(trained, result):
     crm = next(model.name for model in result.models if model.kind == "crm")
     found = evaluate.run(trained.recipe, trained.workspace, reference=crm)

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from reclora_cli.metrics.auc import auc
-from reclora_cli.metrics.intervals import ResampledAuc, ResampledMean, bootstrap, interval
+from reclora_cli.metrics.intervals import (
+    Draw,
+    ResampledAuc,
+    ResampledMean,
+    bootstrap,
+    interval,
+    mean_interval,
+)
 from reclora_cli.metrics.log_loss import log_loss, log_losses
 
 
@@ -34,14 +41,14 @@ def test_statistics_under_counts_equal_the_metrics_of_the_rows_drawn(levels):
 
 def test_every_row_once_gives_the_plain_auc():
     labels, scores = world(levels=10)
-    assert ResampledAuc(labels, scores)(np.ones(400)) == pytest.approx(
+    assert ResampledAuc(labels, scores)(Draw.of(np.ones(400, dtype=int))) == pytest.approx(
         auc(labels, scores), abs=1e-15
     )
 
 
 def test_auc_under_counts_is_nan_when_one_class_was_drawn():
     statistic = ResampledAuc([0, 1, 1], [0.1, 0.2, 0.3])
-    assert math.isnan(statistic(np.array([0.0, 2.0, 1.0])))
+    assert math.isnan(statistic(Draw.of(np.array([0, 2, 1]))))
 
 
 def test_the_same_stream_gives_the_same_resamples():
@@ -51,6 +58,25 @@ def test_the_same_stream_gives_the_same_resamples():
         for _ in range(2)
     )
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("often", [1, 300, 70_000])
+def test_a_row_may_be_drawn_any_number_of_times(often):
+    labels, scores = world(60, levels=8)
+    counts = np.random.default_rng(2).integers(0, 3, 60)
+    counts[7] = often
+    drawn = np.repeat(np.arange(60), counts)
+    found = ResampledAuc(labels, scores)(Draw.of(counts))
+    assert found == pytest.approx(auc(labels[drawn], scores[drawn]), abs=1e-12)
+
+
+def test_interval_of_a_mean_by_formula():
+    # mean 3, standard deviation sqrt(2.5), five values: 1.959964 sqrt(0.5)
+    expected = (3 - 1.385903825, 3 + 1.385903825)
+    assert mean_interval([1, 2, 3, 4, 5], 0.95) == pytest.approx(expected, abs=1e-8)
+    assert mean_interval([2.0, 2.0], 0.95) == (2.0, 2.0)
+    assert mean_interval([2.0], 0.95) is None
+    assert mean_interval([], 0.95) is None
 
 
 def test_interval_of_a_mean_is_as_wide_as_theory_says():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from reclora_cli.metrics.auc import auc
+from reclora_cli.metrics.delong import delong
 from reclora_cli.metrics.intervals import ResampledAuc, bootstrap
-from reclora_cli.metrics.paired import bootstrap_p, delong
+from reclora_cli.metrics.paired import bootstrap_p
 
 
 def world(rows=200, gap=0.4, seed=0, levels=None):

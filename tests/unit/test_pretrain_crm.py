@@ -259,7 +259,12 @@ def test_pairs_are_scored_as_the_rows_they_are(tiny_copy: TinyWorld, din: Recipe
     pretrain_crm.run(din, tiny_copy.workspace, device="cpu")
     scorer, store = opened(din, tiny_copy), tiny_copy.store
     rows = np.array([5, 50, 150])
-    pairs = store.row_user(rows), store.row_item(rows), scorer.behaviours(rows)
+    pairs = (
+        store.row_user(rows),
+        store.row_item(rows),
+        scorer.behaviours(rows),
+        store.history_end[rows],
+    )
 
     np.testing.assert_array_equal(scorer.score_pairs(*pairs), scorer.score(rows))
     np.testing.assert_array_equal(scorer.represent_pairs(*pairs), scorer.represent(rows))

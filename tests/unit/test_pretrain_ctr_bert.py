@@ -167,7 +167,8 @@ def test_scores_do_not_depend_on_which_rows_are_asked_together(
 
     alone = np.concatenate([scorer.score(rows[at : at + 1]) for at in rows])
     users, items = tiny_copy.store.row_user(rows), tiny_copy.store.row_item(rows)
-    pairs = scorer.score_pairs(users, items, scorer.behaviours(rows))
+    ends = tiny_copy.store.history_end[rows]
+    pairs = scorer.score_pairs(users, items, scorer.behaviours(rows), ends)
 
     np.testing.assert_allclose(scorer.score(rows), alone, rtol=0, atol=1e-6)
     np.testing.assert_allclose(scorer.score(rows), pairs, rtol=0, atol=1e-12)

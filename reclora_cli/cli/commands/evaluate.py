@@ -1,12 +1,15 @@
-"""``reclora evaluate``: runs, the CRM and the untuned LM side by side on the same rows."""
+"""``reclora evaluate``: runs, CRMs and the untuned LM side by side on the same rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reclora_cli.cli.crm_names import ALL, chosen_crms, means_all
 from reclora_cli.cli.options import (
     OutputOptions,
     PlaceOptions,
@@ -15,12 +18,15 @@ from reclora_cli.cli.options import (
     WritingOptions,
     grouped,
 )
-from reclora_cli.cli.session import Session, session
+from reclora_cli.cli.session import Session, existing, session
+from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from reclora_cli.recipe import Recipe
 
 EXAMPLE = "Example: [cyan]reclora evaluate --rows 1000 --zero-shot[/cyan]"
+
+_BREAK_DOWNS = "Break-downs"
 
 
 class ScoredSplit(StrEnum):
@@ -50,13 +56,39 @@ def command(
     zero_shot: Annotated[
         bool, typer.Option("--zero-shot", help="Also score the untuned LM.")
     ] = False,
-    crm: Annotated[bool, typer.Option("--crm/--no-crm", help="Also score the CRM.")] = True,
+    crm: Annotated[bool, typer.Option("--crm/--no-crm", help="Also score CRMs.")] = True,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME[,NAME]",
+            help="CRMs to score, or all that are trained. Default: the one that guides the run.",
+        ),
+    ] = None,
     lm: Annotated[
-        bool, typer.Option("--lm/--no-lm", help="Also score runs: --no-lm leaves the CRM alone.")
+        bool, typer.Option("--lm/--no-lm", help="Also score runs: --no-lm leaves CRMs alone.")
     ] = True,
     reference: Annotated[
         str | None,
         typer.Option("--reference", metavar="NAME", help="What the others are held against."),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="NAME[,NAME]",
+            help="Tables by user, item, history, popularity; or all. --json always has them.",
+            rich_help_panel=_BREAK_DOWNS,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE.png",
+            help="Also draw AUC by user, history and popularity.",
+            rich_help_panel=_BREAK_DOWNS,
+        ),
     ] = None,
     writing: WritingOptions,
     recipe_options: RecipeOptions,
@@ -68,30 +100,106 @@ def command(
     with session(output, place) as opened:
         from reclora_cli.cli.render import evaluate as view
 
+        shown = _break_downs(by)
+        models = _models(model, crm=crm)
         values = {"evaluate.rows": rows, "evaluate.split": split and split.value}
         recipe = opened.recipe(recipe_options, values)
+        # Each loaded by itself: a recipe may hold settings of one CRM.
+        crms = [opened.recipe(recipe_options, {**values, "crm.model": name}) for name in models]
+        if means_all(model):
+            crms = _trained(opened, crms)
         if not writing.dry_run:
-            if crm and not lm:
-                opened.run("pretrain-crm", recipe, running, device=running.device.value)
-            elif lm and not runs and not opened.has_run(recipe):
-                _provide(opened, recipe, running, crm=crm, zero_shot=zero_shot)
+            for needed in crms or ([recipe] if crm and not lm else []):
+                _train(opened, needed, running)
+            if lm and not runs and not opened.has_run(recipe):
+                _provide(opened, recipe, running, crms=crms, crm=crm, zero_shot=zero_shot)
         result = opened.call(
             "evaluate",
             recipe,
             runs=tuple(runs or ()),
             lm=lm,
             crm=crm,
+            crms=tuple(crms),
             zero_shot=zero_shot,
             reference=reference,
+            plot=existing(plot),
             device=running.device.value,
             force=writing.force,
             dry_run=writing.dry_run,
         )
-        opened.console.result(result, view.render(result))
+        opened.console.result(result, view.render(result, shown))
+
+
+def _models(given: str | None, *, crm: bool) -> list[str]:
+    if given is not None and not crm:
+        raise UsageError("CRMs are both named and left out", where="--model and --no-crm")
+    return chosen_crms(given)
+
+
+def _break_downs(given: str | None) -> list[str]:
+    """The names of ``--by``, each once, in the order of ``BREAK_DOWNS``."""
+    from reclora_cli.data.slices import BREAK_DOWNS
+
+    names = [name.strip() for name in (given or "").split(",") if name.strip()]
+    if names == [ALL]:
+        return list(BREAK_DOWNS)
+    for name in names:
+        if name not in BREAK_DOWNS:
+            hint = did_you_mean(name, [*BREAK_DOWNS, ALL])
+            raise UsageError(f"unknown break-down {name!r}", where="--by", hint=hint)
+    return [name for name in BREAK_DOWNS if name in names]
+
+
+def _trained(opened: Session, recipes: Sequence[Recipe]) -> list[Recipe]:
+    """Those whose CRM is up to date; the others are named.
+
+    Raises:
+        MissingInputError: there is none.
+    """
+    from reclora_cli.pipeline import crms
+
+    found = [recipe for recipe in recipes if crms.pending(recipe, opened.workspace) is None]
+    if not found:
+        raise MissingInputError(
+            f"no CRM of {recipes[0].data.source} is trained and up to date under this recipe",
+            where=str(opened.workspace.root),
+            hint="Run `reclora pretrain-crm --model all` first.",
+        )
+    without = [recipe.crm.model for recipe in recipes if recipe not in found]
+    if without:
+        opened.console.say(f"Not trained under this recipe, so left out: {', '.join(without)}.")
+    return found
+
+
+def _train(opened: Session, recipe: Recipe, running: RunningOptions) -> None:
+    """Train the recipe's CRM, announced with why, unless it is up to date.
+
+    Raises:
+        MissingInputError: it is not, and ``--no-deps`` forbids it.
+    """
+    from reclora_cli.pipeline import crms
+
+    lack = crms.pending(recipe, opened.workspace)
+    if lack is None:
+        return
+    model = recipe.crm.model
+    if running.no_deps and lack.stage == "pretrain-crm":
+        raise MissingInputError(
+            f"evaluate needs pretrain-crm of {model}, and {lack.why}",
+            hint=f"Run `reclora pretrain-crm --model {model}` first.",
+        )
+    opened.console.say(f"pretrain-crm of {model} runs first: evaluate needs it, and {lack.why}")
+    opened.run("pretrain-crm", recipe, running, device=running.device.value)
 
 
 def _provide(
-    opened: Session, recipe: Recipe, running: RunningOptions, *, crm: bool, zero_shot: bool
+    opened: Session,
+    recipe: Recipe,
+    running: RunningOptions,
+    *,
+    crms: Sequence[Recipe],
+    crm: bool,
+    zero_shot: bool,
 ) -> None:
     """See to it that there is something to score, where no finished run will be.
 
@@ -102,7 +210,7 @@ def _provide(
     if zero_shot:
         adapter = recipe.adapter.model_copy(update={"kind": "none"})
         opened.ensure("evaluate", recipe.model_copy(update={"adapter": adapter}), running)
-    elif crm and locate.crm(recipe, opened.workspace).manifest() is not None:
-        opened.console.say("No run is tuned yet: the CRM is scored alone.")
+    elif crms or (crm and locate.crm(recipe, opened.workspace).manifest() is not None):
+        opened.console.say("No run is tuned yet: CRMs are scored alone.")
     else:
         opened.require_run(recipe, running)

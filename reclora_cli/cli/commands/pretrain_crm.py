@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reclora_cli import catalog, processes
+from reclora_cli.cli.crm_names import chosen_crms
 from reclora_cli.cli.options import (
     LogOptions,
     OutputOptions,
@@ -86,7 +87,7 @@ def command(
     Stopped and repeated, the command goes on where it stood, with --tune too.
     """
     with session(output, place) as opened:
-        models = _models(model)
+        models = chosen_crms(model)
         _check_tuning(tune, trials, budget)
         if tune:
             models = _with_grid(opened, models)
@@ -105,18 +106,6 @@ def command(
             _tune(opened, recipes, way, searching)
         else:
             _train_several(opened, recipes, way)
-
-
-def _models(given: str | None) -> list[str]:
-    """The names of ``--model``, each once, in the order given; none: the recipe decides."""
-    if given is None:
-        return []
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    if names == ["all"]:
-        return list(catalog.CRMS)
-    if not names:
-        raise UsageError("which model?", where="--model", hint=f"Known: {', '.join(catalog.CRMS)}.")
-    return [catalog.CRMS.check(name, where="--model") for name in dict.fromkeys(names)]
 
 
 def _check_tuning(tune: bool, trials: int | None, budget: float | None) -> None:

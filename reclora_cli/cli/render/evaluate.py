@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from reclora_cli.cli.render import slices
 from reclora_cli.cli.render.figures import (
     NONE,
     count,
@@ -19,26 +20,32 @@ from reclora_cli.cli.render.figures import (
     p_value,
 )
 from reclora_cli.cli.render.layout import Fitted, heading, indented, stack, table
+from reclora_cli.stages.evaluated import short_names
 
 if TYPE_CHECKING:
     from reclora_cli.metrics.compare import Difference, Figure
-    from reclora_cli.stages.side_by_side import EvaluateResult, ModelResult
+    from reclora_cli.stages.evaluated import EvaluateResult
 
 _ROOMY = 100
 """Columns from which intervals have four digits."""
 
 
-def render(result: EvaluateResult) -> RenderableType:
-    """Figures with intervals, paired differences, and users seen and unseen in training apart."""
+def render(result: EvaluateResult, by: Sequence[str] = ()) -> RenderableType:
+    """Figures with intervals, paired differences, and the break-downs named in ``by``.
+
+    Users seen and unseen in training are always told apart.
+    """
     if result.dry_run:
         return stack(_head(result), indented(_plan(result)))
-    names = _short_names(result.models)
+    names = short_names(result.models)
     return stack(
         _head(result),
         Fitted(lambda width: _models(result, names, 4 if width >= _ROOMY else 3)),
         _differences(result, names) if result.differences else None,
-        _by_user(result, names),
+        None if "user" in by else _by_user(result, names),
+        *(slices.render(result, name, names) for name in by),
         Text(f"Kept in {result.artefact}", "faint"),
+        Text(f"Drawn in {result.plot}", "faint") if result.plot else None,
     )
 
 
@@ -128,12 +135,3 @@ def _plan(result: EvaluateResult) -> Table:
     made.add_section()
     made.add_row("all", "", duration(sum(planned.seconds for planned in result.plan)))
     return made
-
-
-def _short_names(models: Sequence[ModelResult]) -> dict[str, str]:
-    """Method names where they tell the models apart, else the models' own."""
-    methods = [model.method for model in models]
-    return {
-        model.name: model.method if methods.count(model.method) == 1 else model.name
-        for model in models
-    }

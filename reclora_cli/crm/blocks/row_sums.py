@@ -35,7 +35,7 @@ def add_rows(
         rows = rows if weights_N is None else rows * weights_N[:, None]
         total_VD.index_add_(0, indices_N, rows)
         return
-    carried_N, order_N = indices_N.to(torch.int32).sort(stable=True)
+    carried_N, order_N = indices_N.to(_index_type(len(total_VD))).sort(stable=True)
     carried_U, count_U = torch.unique_consecutive(carried_N, return_counts=True)
     sums_UD = F.embedding_bag(
         order_N if row_N is None else row_N[order_N],
@@ -44,4 +44,9 @@ def add_rows(
         mode="sum",
         per_sample_weights=None if weights_N is None else weights_N[order_N],
     )
-    total_VD.index_add_(0, carried_U, sums_UD)
+    total_VD.index_add_(0, carried_U.to(torch.int32), sums_UD)
+
+
+def _index_type(indices: int) -> torch.dtype:
+    """The narrowest that holds them: sorting takes a pass for each byte."""
+    return torch.int16 if indices <= torch.iinfo(torch.int16).max + 1 else torch.int32
