@@ -24,7 +24,7 @@ def compiled(model: nn.Module, on: bool = True) -> Iterator[None]:
     if not on:
         yield
         return
-    from torch._dynamo.exc import BackendCompilerFailed  # type: ignore[attr-defined]
+    from torch._dynamo.exc import BackendCompilerFailed
 
     own: Any = model
     own.compile(dynamic=True)

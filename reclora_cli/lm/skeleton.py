@@ -53,7 +53,7 @@ class FusedAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         query, key, value, *_ = ctx.saved_tensors
         return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value), None
 
@@ -67,7 +67,7 @@ def _fused(
     mask = _mask(query, given.get("sliding_window"))
     if not use_gqa_in_sdpa(mask, key, value):
         key, value = _repeated(module, key, value)
-    return FusedAttention.apply(query, key, value, mask), None
+    return FusedAttention.apply(query, key, value, mask), None  # type: ignore[no-untyped-call]
 
 
 def _step_by_step(
@@ -77,7 +77,7 @@ def _step_by_step(
     scores = (query @ key.transpose(2, 3)) * 1.0
     if given.get("softcap") is not None:
         scores = torch.tanh(scores / 1.0) * 1.0
-    batch, _, tokens, _ = query.shape
+    batch, tokens = query.shape[0], query.shape[2]
     scores = scores + query.new_empty(batch, 1, tokens, tokens)
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
     return (weights @ value).transpose(1, 2).contiguous(), None

@@ -42,7 +42,7 @@ class WeightOnlyLinear8bit(bnb.nn.Linear8bitLt):  # type: ignore[misc]
             self.init_8bit_state()
             self.weight.data = self.state.CB
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        product: Tensor = _Product.apply(x, self.state.CB, self.state.SCB, bias)
+        product: Tensor = _Product.apply(x, self.state.CB, self.state.SCB, bias)  # type: ignore[no-untyped-call]
         return product
 
 
@@ -55,7 +55,7 @@ class _Product(torch.autograd.Function):
         return nn.functional.linear(x, _unpacked(codes, scales, x.dtype), bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         weight = _unpacked(ctx.codes, ctx.scales, gradient.dtype)
         return gradient @ weight, None, None, None
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
 from reclora_cli.lora.adapter import load_adapter
 from reclora_cli.lora.attach import MetaLora
-from reclora_cli.lora.projections import Projection, find_projections
+from reclora_cli.lora.projections import find_projections, peft_targets
 from reclora_cli.workspace import atomic_file
 
 KINDS = ("none", "lora", "meta")
@@ -55,8 +55,13 @@ class Adapter(ABC):
         """(P, B, K) weights over the experts, or ``None`` without a gate."""
         return None
 
-    def fit_input(self, representation: Tensor) -> None:
-        """Let a gate that standardises measure R_c of the shots, (n, d); see ``lora.gate``."""
+    def fit_input(self, representation: Tensor, direction: Tensor | None = None) -> None:
+        """Let a gate that standardises measure R_c of the shots; see ``lora.gate``.
+
+        Args:
+            representation: (n, d).
+            direction: (d,) of the CRM's answer, for a gate that starts at it.
+        """
         return
 
     def projections(self) -> list[str]:
@@ -125,9 +130,11 @@ class MetaAdapter(Adapter):
             return None
         return self.meta.gate_weights(representation)
 
-    def fit_input(self, representation: Tensor) -> None:
+    def fit_input(self, representation: Tensor, direction: Tensor | None = None) -> None:
         if self.meta.gate is not None:
             self.meta.gate.fit_input(representation)
+            if direction is not None:
+                self.meta.gate.start_at(direction, representation)
 
     def projections(self) -> list[str]:
         return list(self.meta.projections)
@@ -172,7 +179,7 @@ class PlainLora(Adapter):
         config = LoraConfig(
             r=rank,
             lora_alpha=int(alpha),
-            target_modules=_as_peft_names(found, targets),
+            target_modules=peft_targets([projection.name for projection in found], targets),
             lora_dropout=dropout,
             bias="none",
             task_type="CAUSAL_LM",
@@ -188,7 +195,11 @@ class PlainLora(Adapter):
         return dict(self._trained())
 
     def train(self, mode: bool) -> None:
-        self._peft.train(mode)
+        from peft.tuners.lora import LoraLayer
+
+        for module in self._peft.modules():
+            if isinstance(module, LoraLayer):  # Not the frozen LM: GPT-2 has a dropout of its own.
+                module.lora_dropout.train(mode)
 
     def save(self, folder: Path, base_model: str) -> None:
         from peft import get_peft_model_state_dict
@@ -207,13 +218,6 @@ class PlainLora(Adapter):
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, p) for name, p in self._peft.named_parameters() if p.requires_grad]
-
-
-def _as_peft_names(found: Sequence[Projection], targets: Sequence[str]) -> list[str]:
-    """PEFT matches the ends of names as we do, but knows no ``*``: it is told whole names then."""
-    if any(sign in target for target in targets for sign in "*?["):
-        return [projection.name for projection in found]
-    return list(targets)
 
 
 def open_adapter(kind: str, folder: Path, model: nn.Module, base_model: str = "") -> Adapter:

@@ -7,12 +7,17 @@ There is one gate for each adapted projection (the authors' choice) or one for t
 all gates are evaluated together, always in fp32. Under ``mixing: full`` a second head on the same
 hidden layer gives the scores E of ``cores``; it starts at 0, which is ``product``.
 
-Two options go beyond the papers. ``start="even"`` starts the outer layer at 0, so that untrained
+Three options go beyond the papers. ``start="even"`` starts the outer layer at 0, so that untrained
 every sample's weights are 1 / K: what sets samples apart is learnt, not drawn. ``normalise=
 "standard"`` takes from each unit of the representation its mean and divides by its spread, both
 measured once (``fit_input``). Why: a CRM's last hidden layer comes out of a ReLU, so its rows share
 a positive part, about as long as what sets them apart. LayerNorm is over units, not over rows: it
-does not take that part away. Without it, rows' weights start 1.5 to 2 times further apart.
+does not take that part away. With it gone, rows' weights start 1.5 to 2 times further apart.
+``start="crm"`` makes the gate begin with what the CRM would answer: of R_c, the direction that the
+CRM's own output layer reads, z (mean 0 and spread 1 over the shots), is what two hidden units see,
+and the outer layer leans the first half of the experts towards rows of high z, the second half
+towards rows of low z. So untrained experts are told apart by P(like), and a few steps that move
+the halves towards yes and no already rank as the CRM does. All else starts at random.
 
 Shapes: P projections, B samples, K experts, W width of the representation, H hidden width.
 """
@@ -34,7 +39,7 @@ from reclora_cli.seeding import torch_stream
 
 Norm = Literal["after", "before"]
 Scope = Literal["projection", "shared"]
-Start = Literal["random", "even"]
+Start = Literal["random", "even", "crm"]
 Normalise = Literal["none", "standard"]
 
 
@@ -49,7 +54,8 @@ class GateSettings:
         temperature: tau of the softmax; larger is closer to uniform.
         norm: LayerNorm after the first linear layer (Eq. 13) or before it (authors' code).
         scope: one gate for each projection, or one shared by all of them.
-        start: of the outer layer: random as PyTorch's linear layers, or even (0).
+        start: random as PyTorch's linear layers; even: outer layer at 0; crm: see
+            ``Gate.start_at``, which needs ``norm="after"`` and ``normalise="standard"``.
         normalise: the representation as it is, or standardised; see ``Gate.fit_input``.
 
     Raises:
@@ -82,6 +88,12 @@ class GateSettings:
         ):
             if value not in known:
                 raise UsageError(f"{value!r} is not one of {known}", where=f"gate.{key}")
+        if self.start == "crm" and (self.norm, self.normalise) != ("after", "standard"):
+            raise UsageError(
+                "a start from the CRM's answer needs norm: after and normalise: standard",
+                where="gate.start",
+                hint="Add `--set gate.norm=after --set gate.normalise=standard`.",
+            )
 
 
 class Gate(nn.Module):
@@ -160,6 +172,28 @@ class Gate(nn.Module):
         self.input_mean.copy_(mean_W)
         self.input_spread.copy_(spread_W.masked_fill(still_W, 1.0))
 
+    @torch.no_grad()
+    def start_at(self, direction_W: Tensor, representation_NW: Tensor) -> None:
+        """Of ``start="crm"``: let weights begin as a function of the CRM's answer.
+
+        Call it after ``fit_input``. Where z is one spread above its mean, an expert of the first
+        half begins with some e^2 times the weight of one of the second, at any temperature.
+
+        Args:
+            direction_W: weights of the CRM's output layer; its logit is R_c times these, and more.
+            representation_NW: what ``fit_input`` was shown.
+        """
+        along_W = direction_W.to(self.input_spread) * self.input_spread
+        z_N = self._standardised(representation_NW.to(along_W)) @ along_W
+        # A random unit's spread is that of its uniform weights, 1 / sqrt(3): z joins at that size.
+        unit_W = along_W / (z_N.std(correction=0).clamp_min(1e-6) * math.sqrt(3))
+        lean_K = torch.ones(self.experts).to(unit_W) * self.settings.temperature
+        lean_K[self.experts // 2 :] *= -1
+        for unit, sign in enumerate((1, -1)):
+            self.inner_weight[:, unit] = sign * unit_W
+            self.inner_bias[:, unit] = 0
+            self.outer_weight[:, :, unit] = sign * lean_K
+
     def forward(self, representation: Tensor) -> Tensor:
         """Weights over the experts.
 
@@ -202,7 +236,7 @@ class Gate(nn.Module):
         self._check(representation_BW)
         x_BW = representation_BW.float()
         if self.settings.normalise == "standard":
-            x_BW = (x_BW - self.input_mean) / self.input_spread
+            x_BW = self._standardised(x_BW)
         x_PBW = x_BW.expand(len(self.norm_weight), -1, -1)
         if self.settings.norm == "before":
             x_PBW = self._normalise(x_PBW)
@@ -210,6 +244,9 @@ class Gate(nn.Module):
         if self.settings.norm == "after":
             hidden_PBH = self._normalise(hidden_PBH)
         return F.dropout(F.relu(hidden_PBH), self.settings.dropout, self.training)
+
+    def _standardised(self, x_BW: Tensor) -> Tensor:
+        return (x_BW - self.input_mean) / self.input_spread
 
     def _check(self, representation: Tensor) -> None:
         width = self.settings.input_width

@@ -16,7 +16,7 @@ Shapes: K experts, R rank, D inputs, O outputs; PEFT's A is (R, D) and its B is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +42,11 @@ class LowRank:
         """R: the rank it takes as LoRA; its matrix may have less."""
         return len(self.A)
 
+    @property
+    def parameters(self) -> int:
+        """Numbers in both matrices."""
+        return self.A.numel() + self.B.numel()
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -49,12 +54,12 @@ class Cut:
 
     Attributes:
         lost: squared Frobenius norm of what was cut off.
-        whole: squared Frobenius norm of the update before.
+        whole: squared Frobenius norm of the update before; 0, not measured, where nothing is cut.
     """
 
     pair: LowRank
-    lost: float
-    whole: float
+    lost: float = 0.0
+    whole: float = 0.0
 
     @property
     def relative_error(self) -> float:
@@ -112,15 +117,10 @@ def truncated(pair: LowRank, rank: int) -> Cut:
     )
 
 
-def relative_error(cuts: list[Cut]) -> float:
+def relative_error(cuts: Collection[Cut]) -> float:
     """Of several projections together: the norm of all that was lost over that of all updates."""
     whole = sum(cut.whole for cut in cuts)
     return float((sum(cut.lost for cut in cuts) / whole) ** 0.5) if whole else 0.0
-
-
-def parameters_of(pairs: Mapping[str, LowRank]) -> int:
-    """Numbers in the matrices."""
-    return sum(pair.A.numel() + pair.B.numel() for pair in pairs.values())
 
 
 def _filled_up(rows: Tensor, rank: int) -> Tensor:

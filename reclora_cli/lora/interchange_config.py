@@ -21,11 +21,14 @@ from reclora_cli.lora.interchange_write import CONFIG
 _MOST_BYTES = 1 << 20
 """A real one has one or two kilobytes; long lists of modules make tens."""
 
-_READ = {"peft_type", "task_type", "r", "lora_alpha", "use_rslora", "init_lora_weights", "bias"}
+_READ = {
+    *("peft_type", "task_type", "r", "lora_alpha", "use_rslora", "init_lora_weights", "bias"),
+    "base_model_name_or_path",
+}
 
 _WITHOUT_EFFECT = {
     # Where it comes from.
-    *("auto_mapping", "base_model_name_or_path", "revision", "peft_version", "inference_mode"),
+    *("auto_mapping", "revision", "peft_version", "inference_mode"),
     # Which projections, told by the tensors; and how the base model stores its weights.
     *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
     *("fan_in_fan_out", "megatron_core"),
@@ -39,6 +42,9 @@ _KEEPS_BASE = (True, False, "gaussian", "eva", "orthogonal")
 loftq and lora_ga train beside changed ones."""
 
 _OFF: tuple[Any, ...] = (None, False, "", [], {})
+_NAMED = 10
+_MOST_RANK, _MOST_ALPHA = 1 << 16, 1e9
+"""Above these stands no LoRA, but numbers that overflow."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +114,16 @@ def _object(file: Path) -> dict[str, Any]:
 
 def _unfit(content: Mapping[str, Any]) -> list[str]:
     """What plain LoRA has not, each as ``key=value``."""
+    base = content.get("base_model_name_or_path")
     fits = {
         "peft_type": content["peft_type"] == "LORA",
         "task_type": content.get("task_type") in (None, "CAUSAL_LM"),
-        "r": _is_whole(content.get("r")) and content["r"] >= 1,
-        "lora_alpha": _is_number(content.get("lora_alpha")) and content["lora_alpha"] > 0,
+        "r": _is_number(content.get("r"), int, most=_MOST_RANK),
+        "lora_alpha": _is_number(content.get("lora_alpha"), int | float, most=_MOST_ALPHA),
         "use_rslora": content.get("use_rslora") in (None, True, False),
         "bias": content.get("bias") in (None, "none"),
         "init_lora_weights": content.get("init_lora_weights", True) in _KEEPS_BASE,
+        "base_model_name_or_path": base is None or (isinstance(base, str) and base.isprintable()),
     }
     wrong = [key for key, fit in fits.items() if not fit]
     wrong += [
@@ -123,17 +131,16 @@ def _unfit(content: Mapping[str, Any]) -> list[str]:
         for key, value in sorted(content.items())
         if key not in _READ | _WITHOUT_EFFECT and value not in _OFF
     ]
-    return [f"{key}={_short(content.get(key))}" for key in wrong]
+    more = [f"{len(wrong) - _NAMED} more"] if len(wrong) > _NAMED else []
+    return [f"{_short(key)[1:-1]}={_short(content.get(key))}" for key in wrong[:_NAMED]] + more
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_number(value: Any, kind: Any, most: float) -> bool:
+    """Above 0 and up to ``most``; NaN is neither."""
+    return isinstance(value, kind) and not isinstance(value, bool) and bool(0 < value <= most)
 
 
 def _short(value: Any) -> str:
+    """As JSON, in which nothing is left that a terminal would obey."""
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:40]}…"

@@ -28,9 +28,9 @@ from reclora_cli.workspace import hash_file
 _MOST_HEADER_BYTES = 1 << 24
 """A header takes some 100 bytes a tensor: 16 MiB are for tens of thousands of projections."""
 
-_MATRIX = re.compile(r"base_model\.model\.(?P<projection>[\w.]+)\.lora_(?P<side>[AB])\.weight")
+_MATRIX = re.compile(r"base_model\.model\.(?P<projection>[\w.]+)\.lora_[AB]\.weight", re.ASCII)
 _NUMBERS = {"F64", "F32", "F16", "BF16"}
-_NAMED = 5
+_NAMED, _LONGEST_SHOWN = 5, 120
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,14 @@ class PeftLora:
 
     def _pair(self, file: Any, projection: str) -> LowRank:
         A, B = (file.get_tensor(tensor_name(projection, side)).float() for side in "AB")
-        for side, matrix in (("A", A), ("B", B)):
+        pair = LowRank(A, B * self.settings.scale)
+        for side, matrix in (("A", pair.A), ("B", pair.B)):
             if not torch.isfinite(matrix).all():
                 raise RecloraError(
                     f"{tensor_name(projection, side)} holds values that are no finite numbers",
                     where=str(self.folder / TENSORS),
                 )
-        return LowRank(A, B * self.settings.scale)
+        return pair
 
 
 def read_peft(folder: Path) -> PeftLora:
@@ -138,14 +139,15 @@ def _opened(file: Path) -> Iterator[Any]:
         with safe_open(file, framework="pt") as opened:
             yield opened
     except SafetensorError as error:
-        raise _damaged(file, str(error)) from None
+        raise _damaged(file, _shown(str(error))) from None
 
 
 def _shape(opened: Any, name: str, file: Path) -> tuple[int, ...]:
     found = opened.get_slice(name)
     if found.get_dtype() not in _NUMBERS:
         raise RecloraError(
-            f"{name} holds {found.get_dtype()}; LoRA's matrices are of {', '.join(_NUMBERS)}",
+            f"{_shown(name)} holds {found.get_dtype()}; "
+            f"LoRA's matrices are of {', '.join(sorted(_NUMBERS))}",
             where=str(file),
         )
     return tuple(found.get_shape())
@@ -185,8 +187,14 @@ def _widths(
 def _refuse(names: list[str], what: str, file: Path) -> None:
     if names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        shown = ", ".join(name[:120] for name in names[:_NAMED])
+        shown = ", ".join(_shown(name) for name in names[:_NAMED])
         raise RecloraError(f"{what}: {shown}{more}", where=str(file))
+
+
+def _shown(foreign: str) -> str:
+    """Text of the file, short, and without what a terminal would obey."""
+    short = foreign[:_LONGEST_SHOWN]
+    return short if short.isprintable() else ascii(short)
 
 
 def _damaged(file: Path, why: str) -> RecloraError:

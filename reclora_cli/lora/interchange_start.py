@@ -50,10 +50,25 @@ def start_from(adapter: Adapter, start: PeftLora, scale: float) -> list[str]:
         Projections of ``adapter`` that ``start`` has not; they start at 0 as usual.
 
     Raises:
-        RecloraError: rank, projections or widths do not fit; all that differs is listed.
+        RecloraError: see ``require_fit``; nothing is changed then.
     """
     rooms = _rooms(adapter)
-    wrong = _misfits(rooms, start)
+    require_fit(adapter, start)
+    with torch.no_grad():
+        for name, pair in start.pairs().items():
+            room = rooms[name]
+            room.A[:, : pair.rank] = pair.A.to(room.A)
+            room.B[:, :, : pair.rank] = (pair.B / scale).to(room.B)
+    return [name for name in rooms if name not in start.widths]
+
+
+def require_fit(adapter: Adapter, start: PeftLora) -> None:
+    """Refuse a start that ``adapter``, which may be on the meta device, has no room for.
+
+    Raises:
+        RecloraError: rank, projections or widths do not fit; all that differs is listed.
+    """
+    wrong = _misfits(_rooms(adapter), start)
     if wrong:
         more = f"\n  and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise RecloraError(
@@ -63,12 +78,6 @@ def start_from(adapter: Adapter, start: PeftLora, scale: float) -> list[str]:
             where=str(start.folder),
             hint="Set adapter.rank and adapter.targets to the adapter's, and lm.name to its base.",
         )
-    with torch.no_grad():
-        for name, pair in start.pairs().items():
-            room = rooms[name]
-            room.A[:, : pair.rank] = pair.A.to(room.A)
-            room.B[:, :, : pair.rank] = (pair.B / scale).to(room.B)
-    return [name for name in rooms if name not in start.widths]
 
 
 def _rooms(adapter: Adapter) -> dict[str, _Room]:

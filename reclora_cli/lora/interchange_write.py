@@ -7,14 +7,13 @@ some runtimes ask for.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import save as to_bytes
 
 from reclora_cli.lora.interchange import LowRank
-from reclora_cli.workspace import write_json
+from reclora_cli.lora.projections import peft_targets
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
@@ -39,7 +38,7 @@ def write_peft(
 
     Args:
         pairs: projection -> its update; all of one rank.
-        targets: suffixes of module names that match these projections and no others.
+        targets: as ``find_projections`` took them for these projections.
         base_model: where PEFT finds the base model: a folder or a hub id.
         base_identity: of the base model, by content; kept for an import.
     """
@@ -51,38 +50,18 @@ def write_peft(
         for name, pair in pairs.items()
         for side, matrix in (("A", pair.A), ("B", pair.B))
     }
-    metadata = {"format": "pt", BASE_IDENTITY: base_identity}
-    (folder / TENSORS).write_bytes(_settled(to_bytes(tensors, metadata=metadata)))
+    # One entry: safetensors writes several in an order that changes, and one mixture is one file.
+    metadata = {BASE_IDENTITY: base_identity}
+    (folder / TENSORS).write_bytes(to_bytes(tensors, metadata=metadata))
     config = LoraConfig(
         r=rank,
         lora_alpha=rank,
-        target_modules=sorted(targets),
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",
         inference_mode=True,
         base_model_name_or_path=base_model,
     )
-    # PEFT keeps targets as a set, whose order is another in every process.
-    config.target_modules = sorted(targets)
+    # Set here: given to the constructor it becomes a set, whose order is another in every process.
+    config.target_modules = sorted(peft_targets(list(pairs), targets))
     config.save_pretrained(folder)
-
-
-def rewrite_base(file: Path, copy: Path, base_model: str) -> None:
-    """Copy a PEFT configuration, naming the base model as ``base_model``."""
-    content = json.loads(file.read_text(encoding="utf-8"))
-    write_json(copy, {**content, "base_model_name_or_path": base_model})
-
-
-def _settled(content: bytes) -> bytes:
-    """The same safetensors file with its metadata in the order of their names.
-
-    The library writes them in an order that changes from call to call, and one mixture is to be
-    one file.
-    """
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + length :]

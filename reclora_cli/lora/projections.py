@@ -50,6 +50,16 @@ def find_projections(model: nn.Module, targets: Sequence[str]) -> list[Projectio
     ]
 
 
+def peft_targets(names: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """``targets`` as PEFT takes them, of a model in which they name the projections ``names``.
+
+    PEFT matches the ends of names as we do, but knows no ``*``: it is told whole names then.
+    """
+    if any(sign in target for target in targets for sign in "*?["):
+        return list(names)
+    return list(targets)
+
+
 def require_bare(model: nn.Module) -> None:
     """Refuse a model that carries meta-LoRA already.
 

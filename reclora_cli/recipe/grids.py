@@ -106,9 +106,9 @@ def lm_grid_of(
     empty = [key for key, values in whole.items() if not values]
     if empty:
         raise UsageError(f"no value to try for {', '.join(empty)}", where="tune.grid")
-    return _left(
-        {k: v for k, v in whole.items() if own is not None or gated or k[:5] != "gate."}, held
-    )
+    if own is None and not gated:
+        whole = {key: values for key, values in whole.items() if not key.startswith("gate.")}
+    return _left(whole, held)
 
 
 def grid_of(model: str, held: Collection[str] = ()) -> Grid:

@@ -186,9 +186,9 @@ class GateRecipe(Section):
         description="none: R_c as it is (the paper); standard: each unit less its mean over the "
         "shots, divided by its spread over them"
     )
-    start: Literal["random", "even"] = Field(
+    start: Literal["random", "even", "crm"] = Field(
         description="random: as PyTorch starts linear layers; even: untrained, every row's "
-        "weights are 1 / K"
+        "weights are 1 / K; crm: half of the experts lean to rows that the CRM calls likely"
     )
     hidden: PositiveInt
     dropout: Fraction
@@ -216,6 +216,10 @@ class FinetuneRecipe(Section):
     shots: PositiveInt = Field(description="training rows sampled; smaller budgets are nested")
     epochs: PositiveInt
     batch_size: PositiveInt = Field(description="rows per optimizer step")
+    loss: Literal["tokens", "answers"] = Field(
+        description="tokens: cross-entropy of the answer's tokens over the vocabulary (the "
+        "papers); answers: of yes against no at the first of them, as scoring reads it"
+    )
     learning_rate: PositiveFloat
     gate_learning_rate: PositiveFloat | None = Field(
         description="learning rate of the gates; null: learning_rate"

@@ -25,7 +25,7 @@ from reclora_cli.crm.texts import NO_TEXTS, ReadTexts
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
 from reclora_cli.data.store import InteractionsStore
-from reclora_cli.errors import MissingInputError, RecloraError
+from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.workspace import atomic_file, hash_file
@@ -124,6 +124,20 @@ class CrmScorer:
     def representation_width(self) -> int:
         """d."""
         return self.model.representation_width
+
+    def answer_direction(self) -> NDArray[np.float32]:
+        """(d,) what the output layer reads of R_c: the logit is their product, and more.
+
+        Raises:
+            UsageError: R_c is not what the output layer reads.
+        """
+        if self.model.representation != "final":
+            raise UsageError(
+                "the output layer reads the CRM's last hidden layer, and R_c is another one",
+                where="gate.start",
+                hint="Add `--set crm.representation=final`, or `--set gate.start=random`.",
+            )
+        return self.model.output.weight[0].detach().cpu().numpy()
 
     @property
     def history(self) -> int:

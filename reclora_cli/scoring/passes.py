@@ -150,4 +150,5 @@ class Passes:
         """(B, d) R_c of the chosen prompts, on the device."""
         if self._representation is None:
             return None
-        return torch.from_numpy(self._representation[chosen]).to(self._device)
+        # Copied, as in training: where an array lies can decide the last bits of a product with it.
+        return torch.tensor(self._representation[chosen], device=self._device)

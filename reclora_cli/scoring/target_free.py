@@ -97,6 +97,7 @@ class TargetFreeCrm:
             np.repeat(users, count),
             np.tile(self._targets, len(users)),
             np.repeat(positions, count, axis=0),
+            np.repeat(ends, count),
         )
         means = found.reshape(len(users), count, -1).mean(axis=1, dtype=np.float64)
         return means.astype(np.float32)

@@ -1,19 +1,16 @@
-"""What a tuning reads: the LM and the shots as examples, told again by their hashes."""
+"""What tunings read, made once for all that read the same: the LM, and rows as it reads them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from reclora_cli import recipe as recipes
-from reclora_cli.errors import CheckError
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.encode import EncodedPrompts
@@ -25,15 +22,6 @@ from reclora_cli.stages.shot_examples import encode, make_examples
 from reclora_cli.training.lm_work import Examples
 
 Rows = NDArray[np.int64]
-
-ORIGIN = {
-    "lm": "the LM",
-    "shots": "the dataset's rows",
-    "prompts": "the prompts (dataset, index, template or tokenizer)",
-    "labels": "the labels (data.like_from)",
-    "representation": "R_c (the CRM)",
-}
-"""What a tuning reads, by the name of its hash -> where a difference comes from."""
 
 
 @dataclass(frozen=True)
@@ -109,39 +97,3 @@ def _key(recipe: Recipe, rows: Rows) -> str:
         if name not in {"adapter", "finetune", "gate", "seed"}
     }
     return recipes.fingerprint(read, recipe.gate.input, hashlib.sha256(rows.tobytes()).hexdigest())
-
-
-def hashes_of(speaker: Speaker, rows: Rows, examples: Examples) -> dict[str, str]:
-    """What a tuning reads, hashed, by the names of ``ORIGIN``."""
-
-    def digest(*arrays: Any) -> str:
-        found = hashlib.sha256()
-        for array in arrays:
-            found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()[:16]
-
-    read = {
-        "lm": speaker.lm.identity,
-        "shots": digest(rows),
-        "prompts": digest(examples.prompts.ids, examples.prompts.offsets),
-        "labels": digest(examples.labels, *map(np.asarray, examples.answers)),
-    }
-    if examples.representation is not None:
-        read["representation"] = digest(examples.representation)
-    return read
-
-
-def require_same(read: Mapping[str, str], expected: Mapping[str, str], folder: Path) -> None:
-    """Refuse what is not ``expected``; names without an expected hash pass.
-
-    Raises:
-        CheckError: naming each that differs.
-    """
-    other = [ORIGIN[name] for name, hashed in expected.items() if read.get(name) != hashed]
-    if other:
-        raise CheckError(
-            f"not what the run was tuned from: {', '.join(other)}",
-            where=str(folder),
-            hint="Prepare, index and train as its recipe.yaml and manifest.json say, "
-            "then repeat the command.",
-        )

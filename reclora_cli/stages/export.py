@@ -8,18 +8,17 @@ the folder on the base model, and scores as the run does with that mixture.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from reclora_cli import device as devices
 from reclora_cli.errors import UsageError
 from reclora_cli.lora.adapter import read_config
-from reclora_cli.lora.interchange import Cut, LowRank, parameters_of, relative_error, truncated
+from reclora_cli.lora.interchange import Cut, LowRank, relative_error, truncated
 from reclora_cli.lora.interchange_alone import open_alone
 from reclora_cli.lora.interchange_read import read_peft
-from reclora_cli.lora.interchange_write import CONFIG, TENSORS, rewrite_base, write_peft
+from reclora_cli.lora.interchange_write import CONFIG, TENSORS, write_peft
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, fingerprint
 from reclora_cli.stages import locate, runs
@@ -37,7 +36,7 @@ from reclora_cli.workspace import (
 )
 
 _WRITTEN = {CONFIG, TENSORS, CARD}
-_LONGEST = 40
+_LONGEST_PART = 40
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,12 @@ class ExportResult:
 
 @dataclass(frozen=True)
 class _Made:
-    """What goes into the folder; ``copied`` is a plain LoRA's own folder, taken as it is."""
+    """A mixture as updates of the base model, before any truncation."""
 
     mixture: Mixture
     pairs: dict[str, LowRank]
     targets: tuple[str, ...]
     base_identity: str
-    copied: Path | None = None
 
 
 def run(
@@ -129,44 +127,45 @@ def run(
     watch = Stopwatch()
     chosen = runs.choose_gated(workspace, recipe.data.source, run)
     progress.say(f"Run: {chosen.name}")
-    made = _made(chosen, workspace, Wanted(user, item, average), device, rank)
-    cuts = {} if rank is None else {name: truncated(p, rank) for name, p in made.pairs.items()}
+    made = _made(chosen, workspace, Wanted(user, item, average), device)
+    cuts = {
+        name: Cut(pair) if rank is None else truncated(pair, rank)
+        for name, pair in made.pairs.items()
+    }
     folder = output or _default(chosen, workspace, made.mixture, rank)
     _require_free(folder, force=force)
-    pairs = {name: cut.pair for name, cut in cuts.items()} or made.pairs
-    result = _result(chosen, made, pairs, cuts, folder)
     with explain_os_errors(folder), atomic_folder(folder) as temporary:
-        return _written(temporary, chosen, made, pairs, result, watch)
+        write_peft(
+            temporary,
+            {name: cut.pair for name, cut in cuts.items()},
+            targets=made.targets,
+            base_model=base_name(chosen.recipe.lm),
+            base_identity=made.base_identity,
+        )
+        result = _result(chosen, made, cuts, temporary / TENSORS, folder, watch)
+        write_text(temporary / CARD, card(result, chosen.recipe))
+    return result
 
 
-def _made(
-    chosen: runs.Run, workspace: Workspace, wanted: Wanted, device: str, rank: int | None
-) -> _Made:
+def _made(chosen: runs.Run, workspace: Workspace, wanted: Wanted, device: str) -> _Made:
     recipe, folder = chosen.recipe, chosen.artefact.path / "adapter"
     if recipe.adapter.kind == "lora":
         check(wanted, gated=False, reads_target=False)
         plain = read_peft(folder)
-        copied = folder if rank is None else None
-        return _Made(
-            Mixture("everyone"),
-            plain.pairs(),
-            recipe.adapter.targets,
-            plain.settings.base_model,
-            copied,
-        )
+        identity = plain.settings.base_model  # As ``PlainLora.save`` puts it there.
+        return _Made(Mixture("everyone"), plain.pairs(), recipe.adapter.targets, identity)
     meta = open_alone(folder)
     if meta.gate is not None:
         runs.check_inputs(chosen, workspace)
     sources = Sources(recipe, workspace, devices.pick(device))
     mixture, weights = of_experts(sources, meta, wanted)
-    return _Made(
-        mixture, merged(meta, weights), meta.settings.targets, read_config(folder).base_model
-    )
+    identity = read_config(folder).base_model
+    return _Made(mixture, merged(meta, weights), meta.settings.targets, identity)
 
 
 def _default(chosen: runs.Run, workspace: Workspace, mixture: Mixture, rank: int | None) -> Path:
     """``datasets/<dataset>/exports/<run>/<whose mixture>``."""
-    parts = [mixture.kind] if mixture.user is None else [f"user-{_part(mixture.user)}"]
+    parts: list[str] = [mixture.kind] if mixture.user is None else [f"user-{_part(mixture.user)}"]
     if mixture.item is not None:
         parts.append(f"item-{_part(mixture.item)}")
     elif mixture.kind == "mean":
@@ -180,8 +179,8 @@ def _default(chosen: runs.Run, workspace: Workspace, mixture: Mixture, rank: int
 def _part(name: str) -> str:
     """An id as part of a folder name; told apart from others that would look the same."""
     plain = locate.slug(name)
-    told = plain == name and len(name) <= _LONGEST
-    return name if told else f"{plain[:_LONGEST]}-{fingerprint(name)[:6]}"
+    told = plain == name and len(name) <= _LONGEST_PART
+    return name if told else f"{plain[:_LONGEST_PART]}-{fingerprint(name)[:6]}"
 
 
 def _require_free(folder: Path, *, force: bool) -> None:
@@ -200,7 +199,7 @@ def _require_free(folder: Path, *, force: bool) -> None:
         raise UsageError(
             f"the folder holds other things: {', '.join(others[:5])}",
             where=str(folder),
-            hint="Name another with --output; --force replaces exported adapters only.",
+            hint="Name another with --output; --force replaces adapters only.",
         )
     if not force:
         raise UsageError(
@@ -213,12 +212,13 @@ def _require_free(folder: Path, *, force: bool) -> None:
 def _result(
     chosen: runs.Run,
     made: _Made,
-    pairs: Mapping[str, LowRank],
     cuts: Mapping[str, Cut],
+    tensors: Path,
     folder: Path,
+    watch: Stopwatch,
 ) -> ExportResult:
     adapter = chosen.recipe.adapter
-    errors = {name: cut.relative_error for name, cut in cuts.items()}
+    pairs = [cut.pair for cut in cuts.values()]
     return ExportResult(
         dataset=chosen.recipe.data.source,
         run=chosen.name,
@@ -228,39 +228,13 @@ def _result(
         mixing=adapter.mixing if adapter.kind == "meta" else None,
         experts=adapter.experts if adapter.kind == "meta" else 1,
         mixture=made.mixture,
-        rank=max(pair.rank for pair in pairs.values()),
-        full_rank=max(pair.rank for pair in made.pairs.values()),
-        relative_error=relative_error(list(cuts.values())),
-        projections=[ExportedProjection(name, errors.get(name, 0.0)) for name in pairs],
-        parameters=parameters_of(pairs),
-        bytes=0,
-        sha256="",
+        rank=pairs[0].rank,
+        full_rank=next(iter(made.pairs.values())).rank,
+        relative_error=relative_error(cuts.values()),
+        projections=[ExportedProjection(name, cut.relative_error) for name, cut in cuts.items()],
+        parameters=sum(pair.parameters for pair in pairs),
+        bytes=tensors.stat().st_size,
+        sha256=hash_file(tensors),
         folder=str(folder),
-        seconds=0.0,
+        seconds=watch.seconds,
     )
-
-
-def _written(
-    folder: Path,
-    chosen: runs.Run,
-    made: _Made,
-    pairs: Mapping[str, LowRank],
-    result: ExportResult,
-    watch: Stopwatch,
-) -> ExportResult:
-    """Write the three files; the result with what only they tell."""
-    if made.copied is None:
-        write_peft(
-            folder,
-            pairs,
-            targets=made.targets,
-            base_model=result.base_model,
-            base_identity=result.base_identity,
-        )
-    else:
-        shutil.copyfile(made.copied / TENSORS, folder / TENSORS)
-        rewrite_base(made.copied / CONFIG, folder / CONFIG, result.base_model)
-    file = folder / TENSORS
-    told = replace(result, bytes=file.stat().st_size, sha256=hash_file(file), seconds=watch.seconds)
-    write_text(folder / CARD, card(told, chosen.recipe))
-    return told

@@ -1,4 +1,4 @@
-"""The model card of an exported adapter: README.md with the front matter that model hubs read."""
+"""The card of an exported adapter: README.md with the front matter that model hubs read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from reclora_cli.workspace import installed_versions
 
 if TYPE_CHECKING:
     from reclora_cli.stages.export import ExportResult
-    from reclora_cli.stages.export_mixture import Mixture
 
 CARD = "README.md"
 
@@ -19,11 +18,9 @@ def card(result: ExportResult, recipe: Recipe) -> str:
     """The card as Markdown."""
     parts = [
         _front_matter(result),
-        f"# {result.method} on {result.dataset}: {_title(result.mixture)}",
-        _what(result),
-        f"## Whose mixture\n\n{_whose(result)}",
+        f"# {result.method} on {result.dataset}, as one LoRA\n\n{_what(result)}",
         f"## Use\n\n{_use(result, recipe)}",
-        f"## What it is not for\n\n{_limits(result)}",
+        f"## Not for\n\n{_limits(result)}",
         f"## Made from\n\n{_origin(result, recipe)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -41,61 +38,23 @@ def _front_matter(result: ExportResult) -> str:
     return "\n".join(lines)
 
 
-def _title(mixture: Mixture) -> str:
-    if mixture.user is None:
-        return "one LoRA for everyone"
-    whom = f"user {_literal(mixture.user)}"
-    return f"{whom}, item {_literal(mixture.item)}" if mixture.item is not None else whom
-
-
 def _what(result: ExportResult) -> str:
+    made = (
+        "A plain LoRA"
+        if result.experts == 1
+        else f"{result.experts} low-rank experts under fixed gate weights (mixing: {result.mixing})"
+    )
     cut = (
-        f"Cut down from rank {result.full_rank} by SVD: {result.relative_error:.2%} of the "
-        "update's Frobenius norm is lost (all projections together)."
+        f"It is cut down from rank {result.full_rank} by SVD: {result.relative_error:.2%} of the "
+        "update's Frobenius norm is lost, all projections together."
         if result.rank < result.full_rank
         else "Nothing is lost against the run: stock PEFT gives the same logits up to rounding."
     )
-    made = (
-        "A plain LoRA"
-        if result.mixing is None or result.experts == 1
-        else f"{result.experts} low-rank experts mixed by a gate (mixing: {result.mixing}), "
-        "with the weights fixed"
-    )
     return (
-        f"{made}, as an ordinary PEFT LoRA of rank {result.rank} "
-        f"({result.parameters:,} parameters, {len(result.projections)} projections). {cut}"
+        f"Whose mixture: {_literal(result.mixture.described)}.\n\n{made}, as an ordinary PEFT "
+        f"adapter of rank {result.rank} ({result.parameters:,} parameters, "
+        f"{len(result.projections)} projections). {cut}"
     )
-
-
-def _whose(result: ExportResult) -> str:
-    mixture = result.mixture
-    if mixture.kind == "everyone":
-        return "There is no gate: the adapter is the same for every user."
-    user = _literal(mixture.user)
-    if mixture.kind == "mean":
-        rows = mixture.rows or {}
-        by_split = ", ".join(f"{n:,} {name}" for name, n in rows.items() if n)
-        moved = f"{mixture.moved or 0.0:.1%}"
-        nonlinear = (
-            " This mixing is quadratic in the weights, so the mean's update is not the mean update."
-            if result.mixing == "weights"
-            else ""
-        )
-        return (
-            f"User {user}: the mean gate weights over {sum(rows.values()):,} rows ({by_split}). "
-            f"A row's own weights differ from the mean by {moved} on average (total variation), "
-            "so a row's own mixture scores otherwise than this one. The rows' histories were read, "
-            f"those of validation and test rows too; no label was.{nonlinear}"
-        )
-    if mixture.kind == "user":
-        return f"User {user}, as of the last behaviour known; the gate reads no target item."
-    item = f"item {_literal(mixture.item)} ({_literal(mixture.title)})"
-    stood = (
-        f"as it stood before row {mixture.row}"
-        if mixture.row is not None
-        else "which the user has not rated, as of the last behaviour known"
-    )
-    return f"User {user} and {item}, {stood}. It is meant for this question."
 
 
 def _use(result: ExportResult, recipe: Recipe) -> str:
@@ -111,21 +70,32 @@ def _use(result: ExportResult, recipe: Recipe) -> str:
         f"base = AutoModelForCausalLM.from_pretrained({result.base_model!r})\n"
         "model = PeftModel.from_pretrained(base, FOLDER_OF_THIS_FILE)\n"
         "```\n\n"
-        f"Base model: `{_base(result)}`.{quantised} P(yes) is the softmax over the logits of the "
-        f"first tokens of {recipe.lm.yes!r} and {recipe.lm.no!r} after the prompt. Prompts are "
-        f"those of template `{recipe.prompt.template}` with {recipe.prompt.history} "
-        f"{recipe.prompt.behaviours} behaviours; `reclora show` prints them."
+        f"Base model: `{result.base_identity or result.base_model}`.{quantised} P(yes) is the "
+        f"softmax over the logits of the first tokens of {recipe.lm.yes!r} and {recipe.lm.no!r} "
+        f"after the prompt. Prompts are those of template `{recipe.prompt.template}` with "
+        f"{recipe.prompt.history} {recipe.prompt.behaviours} behaviours; `reclora show` prints "
+        "them."
     )
 
 
 def _limits(result: ExportResult) -> str:
-    if result.mixture.user is None:
+    kind = result.mixture.kind
+    if kind == "everyone":
         return "Other base models, and prompts of another form."
-    return (
-        "Other users and, unless it is a mean or the gate reads no target, other items: their "
-        "weights are others. Do not report it as RecLoRA's score: there each row has a mixture of "
-        "its own. It is made from one person's behaviour: treat it as personal data."
-    )
+    told = [
+        "Other users. It is made from one person's behaviour: treat it as personal data.",
+        "Do not report it as RecLoRA's score: there each row has a mixture of its own.",
+    ]
+    if kind in {"row", "question"}:
+        told.append("Other items have other weights.")
+    if kind == "mean":
+        told.append(
+            "The histories of all rows were read, those of validation and test rows too; "
+            "no label was."
+        )
+        if result.mixing == "weights":
+            told.append("This mixing is quadratic: the mean's update is not the mean update.")
+    return " ".join(told)
 
 
 def _origin(result: ExportResult, recipe: Recipe) -> str:
@@ -133,21 +103,15 @@ def _origin(result: ExportResult, recipe: Recipe) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in installed_versions().items())
     lines = [
         f"run: `{result.run}` of `{result.dataset}`",
-        f"recipe: {adapter.kind}, {adapter.experts} experts of rank {adapter.rank}, alpha "
-        f"{adapter.alpha:g}, {', '.join(adapter.targets)}; {tuning.shots:,} shots, {tuning.epochs} "
-        f"epochs, batch {tuning.batch_size}, learning rate {tuning.learning_rate:g}, seed "
-        f"{recipe.seed}",
+        f"recipe: {adapter.kind}, {result.experts} experts of rank {adapter.rank}, alpha "
+        f"{adapter.alpha:g}; {tuning.shots:,} shots, {tuning.epochs} epochs, batch "
+        f"{tuning.batch_size}, learning rate {tuning.learning_rate:g}, seed {recipe.seed}",
         f"SHA-256 of the tensors: `{result.sha256}`",
         f"versions: {versions}",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _base(result: ExportResult) -> str:
-    return result.base_identity or result.base_model
-
-
-def _literal(value: str | None) -> str:
+def _literal(text: str) -> str:
     """Text of a dataset inside Markdown: as code, whatever characters it has."""
-    plain = " ".join((value or "").split()).replace("`", "'")
-    return f"`{plain}`"
+    return "`" + " ".join(text.split()).replace("`", "'") + "`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ class Mixture:
             variation), averaged over rows and projections; 0 (alike) to 1.
     """
 
-    kind: str
+    kind: Literal["row", "question", "mean", "user", "everyone"]
     user: str | None = None
     item: str | None = None
     title: str | None = None
@@ -53,6 +54,23 @@ class Mixture:
     weights: tuple[float, ...] = ()
     sd: tuple[float, ...] = ()
     moved: float | None = None
+
+    @property
+    def described(self) -> str:
+        """Whose it is, in one line."""
+        if self.kind == "everyone":
+            return "one LoRA for everyone; there is no gate"
+        if self.kind == "user":
+            return f"user {self.user}, now; the gate reads no item"
+        if self.kind == "mean":
+            rows = self.rows or {}
+            by_split = ", ".join(f"{n:,} {name}" for name, n in rows.items() if n)
+            return (
+                f"user {self.user}, mean weights over {sum(rows.values()):,} rows ({by_split}); "
+                f"a row's own differ by {self.moved or 0.0:.1%} on average"
+            )
+        stood = "not rated, asked about now" if self.row is None else f"row {self.row}"
+        return f"user {self.user}, {self.title} ({stood})"
 
 
 def check(wanted: Wanted, gated: bool, reads_target: bool) -> None:

@@ -22,8 +22,11 @@ from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import locate, runs
-from reclora_cli.stages.assemble import Sources
-from reclora_cli.stages.lm_training import LmTraining, Tuned, make_adapter
+from reclora_cli.stages.assemble import Sources, Speaker
+from reclora_cli.stages.import_adapter import fitting_start
+from reclora_cli.stages.lm_training import LmTraining
+from reclora_cli.stages.lm_tuned import Tuned
+from reclora_cli.stages.make_adapter import make_adapter
 from reclora_cli.stages.plan_tuning import (
     plan_tuning,
     planner_of,
@@ -32,11 +35,10 @@ from reclora_cli.stages.plan_tuning import (
 )
 from reclora_cli.stages.run_compare import Reproduction
 from reclora_cli.stages.shot_examples import encode, policies
+from reclora_cli.training.lm_work import Examples
 from reclora_cli.training.plan import TuningPlan
 from reclora_cli.training.tensorboard import require_tensorboard
 from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace
-
-__all__ = ["FinetuneResult", "make", "make_adapter", "require_tunable", "run", "told_again"]
 
 _DAY = 24 * 3600
 _SAMPLED_FOR_PLAN = 256
@@ -227,20 +229,15 @@ def _planned(
 ) -> FinetuneResult:
     """Predict from the lengths of a few real prompts; recent behaviours where nothing is ranked."""
     ranked = locate.index(recipe, workspace).manifest() is not None
-    width = _representation_width(recipe, sources) if locate.needs_crm(recipe) else None
-    make = partial(make_adapter, recipe, representation_width=width)
-    planner, place = planner_of(recipe, make, sources.device, progress)
-    speaker = silent_speaker(recipe, planner, place)
-    sampled = rows[:_SAMPLED_FOR_PLAN]
-    asked = Questions.of_rows(sources.store, sampled)
-    used = policies(recipe) if ranked else ("recent",)
-    encoded = [encode(sources, speaker, asked, policy) for policy in used]
-    examples = sampled_examples(
-        EncodedPrompts.concatenate(encoded),
-        speaker.answers,
-        np.tile(sources.store.row_label(sampled), len(encoded)),
-        width,
+    width = (
+        representation_width(recipe.crm, sources.crm_shape) if locate.needs_crm(recipe) else None
     )
+    make = partial(make_adapter, recipe, representation_width=width)
+    planner, lies = planner_of(recipe, make, sources.device, progress)
+    fitting_start(recipe, planner.adapter, lies.identity, progress)
+    speaker = silent_speaker(recipe, planner, lies)
+    used = policies(recipe) if ranked else ("recent",)
+    examples = _sampled(sources, speaker, rows[:_SAMPLED_FOR_PLAN], used, width)
     prompts = len(rows) * len(policies(recipe))
     plan = plan_tuning(
         recipe, make, planner, examples, len(rows), prompts, sources.device, progress
@@ -252,9 +249,10 @@ def _planned(
             f"this plan takes about {plan.seconds / _DAY:.1f} days; "
             "fewer --shots, or a GPU, take less"
         )
+    place = locate.run(recipe, workspace)
     return FinetuneResult(
-        run=locate.run(recipe, workspace).name,
-        artefact=str(locate.run(recipe, workspace).path),
+        run=place.name,
+        artefact=str(place.path),
         method=locate.method_name(recipe),
         dataset=recipe.data.source,
         shots=len(rows),
@@ -267,6 +265,16 @@ def _planned(
     )
 
 
-def _representation_width(recipe: Recipe, sources: Sources) -> int:
-    """Width of R_c, told without a trained CRM."""
-    return representation_width(recipe.crm, sources.crm_shape)
+def _sampled(
+    sources: Sources,
+    speaker: Speaker,
+    rows: NDArray[np.int64],
+    used: tuple[str, ...],
+    width: int | None,
+) -> Examples:
+    """Some rows as examples, with R_c of ``width`` that no CRM was asked for."""
+    asked = Questions.of_rows(sources.store, rows)
+    encoded = [encode(sources, speaker, asked, policy) for policy in used]
+    labels = np.tile(sources.store.row_label(rows), len(encoded))
+    prompts = EncodedPrompts.concatenate(encoded)
+    return sampled_examples(prompts, speaker.answers, labels, width)

@@ -13,37 +13,10 @@ from reclora_cli.catalog import PACKAGED_LMS
 from reclora_cli.errors import RecloraError
 from reclora_cli.lora.adapters import Adapter
 from reclora_cli.lora.interchange_read import PeftLora, read_peft
-from reclora_cli.lora.interchange_start import start_from
+from reclora_cli.lora.interchange_start import require_fit, start_from
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.tree import LmRecipe
-
-
-def begin(
-    recipe: Recipe, adapter: Adapter, lm_identity: str, progress: Progress = SILENT
-) -> PeftLora | None:
-    """Fill the untrained ``adapter`` with the recipe's start, if it names one.
-
-    Args:
-        lm_identity: of the loaded LM.
-
-    Returns:
-        What it started from; ``None`` where the recipe names none.
-
-    Raises:
-        MissingInputError: no adapter there.
-        RecloraError: it is foreign or damaged, of another base model, or does not fit.
-    """
-    if recipe.adapter.start is None:
-        return None
-    start = read_peft(Path(recipe.adapter.start))
-    _check_base(start, recipe.lm, lm_identity, progress)
-    lacking = start_from(adapter, start, recipe.adapter.alpha / recipe.adapter.rank)
-    progress.say(
-        f"starts from the LoRA of rank {start.settings.rank} in {start.folder}"
-        + (f"; {len(lacking)} projections that it lacks start at 0" if lacking else "")
-    )
-    return start
 
 
 def check_start(recipe: Recipe) -> None:
@@ -55,6 +28,43 @@ def check_start(recipe: Recipe) -> None:
     """
     if recipe.adapter.start is not None:
         read_peft(Path(recipe.adapter.start))
+
+
+def fitting_start(
+    recipe: Recipe, adapter: Adapter, lm_identity: str, progress: Progress = SILENT
+) -> PeftLora | None:
+    """The recipe's start, of this LM and with room in ``adapter``; ``None`` if it names none.
+
+    Args:
+        adapter: the recipe's, inside its LM; no values are read.
+        lm_identity: of the LM, by content.
+
+    Raises:
+        MissingInputError: no adapter there.
+        RecloraError: it is foreign or damaged, of another base model, or does not fit.
+    """
+    if recipe.adapter.start is None:
+        return None
+    start = read_peft(Path(recipe.adapter.start))
+    _check_base(start, recipe.lm, lm_identity, progress)
+    require_fit(adapter, start)
+    return start
+
+
+def begin(recipe: Recipe, adapter: Adapter, lm_identity: str, progress: Progress = SILENT) -> None:
+    """Fill the untrained ``adapter`` with the recipe's start, if it names one.
+
+    Raises:
+        MissingInputError, RecloraError: as ``fitting_start``.
+    """
+    start = fitting_start(recipe, adapter, lm_identity, progress)
+    if start is None:
+        return
+    lacking = start_from(adapter, start, recipe.adapter.alpha / recipe.adapter.rank)
+    progress.say(
+        f"starts from the LoRA of rank {start.settings.rank} in {start.folder}"
+        + (f"; {len(lacking)} projections that it lacks start at 0" if lacking else "")
+    )
 
 
 def base_name(recipe: LmRecipe) -> str:

@@ -5,14 +5,13 @@ recipe.yaml  shots.npy  log.jsonl  adapter/  population_*.npy  checkpoints/ (whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from reclora_cli import processes
 from reclora_cli import recipe as recipes
@@ -25,13 +24,21 @@ from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.stages import locate, population
 from reclora_cli.stages.assemble import Sources, Speaker
-from reclora_cli.stages.classroom import Classroom, Rows, hashes_of, require_same
+from reclora_cli.stages.classroom import Classroom, Rows
 from reclora_cli.stages.import_adapter import begin
+from reclora_cli.stages.lm_tuned import Repeated, Tuned, hashes_of
 from reclora_cli.stages.make_adapter import make_adapter
 from reclora_cli.stages.plan_tuning import micro_batch_of
 from reclora_cli.stages.runs import RECIPE_FILE, SHOTS_FILE
-from reclora_cli.training import Checkpoints, Log, StepLog, fit
-from reclora_cli.training.lm_work import Examples, lengths_of, lm_work, steps_of
+from reclora_cli.training import Checkpoints, Log, StepLog, Work, fit
+from reclora_cli.training.lm_work import (
+    MICRO_BATCH,
+    AnswerBatch,
+    Examples,
+    lengths_of,
+    lm_work,
+    steps_of,
+)
 from reclora_cli.training.loop import AfterStep
 from reclora_cli.training.micro_batch import MicroBatchPlan, MicroBatchTokens
 from reclora_cli.training.tensorboard import open_logs
@@ -46,27 +53,6 @@ class Watcher(AfterStep, Protocol):
 
 Watch = Callable[[Speaker, Adapter, StepLog], Watcher]
 """Given the LM, the adapter under training and the log: who watches the training."""
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What a tuning leaves besides its files.
-
-    Attributes:
-        losses: of each step.
-        read: SHA-256 of what was read, by the names of ``classroom.ORIGIN``: a tuning that reads
-            the same under the same recipe gives the same adapter, wherever its inputs were made.
-        computed: what its last bits depend on besides: device, processes, threads, micro-batch.
-    """
-
-    examples: int
-    steps: int
-    trainable_parameters: int
-    gate_parameters: int
-    shortened: int
-    losses: list[float]
-    read: dict[str, str]
-    computed: dict[str, Any]
 
 
 class LmTraining:
@@ -108,8 +94,7 @@ class LmTraining:
         anew: bool = False,
         tensorboard: bool = False,
         watch: Watch | None = None,
-        expected: Mapping[str, str] | None = None,
-        computed: Mapping[str, Any] | None = None,
+        repeated: Repeated | None = None,
     ) -> Tuned:
         """Tune to the last step, from the last checkpoint if there is one; write the adapter.
 
@@ -118,43 +103,43 @@ class LmTraining:
             anew: start over, whatever checkpoints there are.
             tensorboard: log for TensorBoard too.
             watch: makes what is called after each step; what that raises ends the training.
-            expected: hashes of what must be read (``Tuned.read`` of another tuning).
-            computed: whose micro-batches to take (``Tuned.computed`` of another tuning), in place
-                of those that this machine's memory suggests.
 
         Raises:
-            CheckError: something else is read than ``expected``; names what.
+            CheckError: something else is read than what ``repeated`` read; names what.
             RecloraError: the checkpoints are of another recipe or other inputs, or the loss
                 stopped being finite.
         """
-        folder = self.artefact.path
         checkpoints = self._checkpoints(inputs)
-        audit(self.sources.store, shots=self.rows).require(str(folder))
-        if anew and self.together.main:
-            checkpoints.clear()
-        if self.together.main:
-            write_text(folder / RECIPE_FILE, recipes.to_yaml(self.recipe))
-            with atomic_file(folder / SHOTS_FILE) as file:
-                np.save(file, self.rows)
+        self._begin(checkpoints, anew=anew)
         classroom = self._classroom or Classroom(self.device, progress, self.together)
         speaker = classroom.speaker(self.recipe)
-        cache = folder / "representations.safetensors"
+        cache = self.artefact.path / "representations.safetensors"
         examples = classroom.examples(self.recipe, self.sources, self.rows, cache)
         read = hashes_of(speaker, self.rows, examples)
-        require_same(read, expected or {}, folder)
-        width = None if examples.representation is None else examples.representation.shape[1]
-        adapter = make_adapter(self.recipe, speaker.lm.model, width)
-        if examples.representation is not None:
-            adapter.fit_input(torch.from_numpy(examples.representation))
-        begin(self.recipe, adapter, speaker.lm.identity, progress)
-        try:
-            plan = self._micro_batch(examples, computed or {}, progress)
-            done = self._fit(
-                speaker, adapter, examples, plan, checkpoints, progress, watch, tensorboard
+        if repeated:
+            repeated.require(read, self.artefact.path)
+        with self._adapter(speaker, examples, progress) as adapter:
+            plan = self._micro_batch(examples, repeated, progress)
+            work = self._work(speaker, adapter, examples, MicroBatchTokens(plan.tokens, progress))
+            self._tell(adapter, work, len(examples), progress)
+            with self._logs(work, tensorboard=tensorboard) as logs, self._passes(speaker, plan):
+                watcher = watch(speaker, adapter, logs) if watch else None
+                memory = fit(
+                    work, checkpoints=checkpoints, log=logs, after_step=watcher, progress=progress
+                )
+            if watcher:
+                watcher.finished(memory)
+            self._finish(speaker, adapter, examples, checkpoints)
+            return Tuned(
+                examples=len(examples),
+                steps=memory["steps"],
+                trainable_parameters=adapter.parameter_count(),
+                gate_parameters=sum(p.numel() for p in adapter.gate_parameters()),
+                shortened=examples.prompts.shortened,
+                losses=self._losses(),
+                read=read,
+                computed=self._computed(work, plan),
             )
-            return self._finished(speaker, adapter, examples, checkpoints, read, done)
-        finally:
-            adapter.remove()
 
     def _checkpoints(self, inputs: Mapping[str, str]) -> Checkpoints:
         return Checkpoints(
@@ -164,116 +149,125 @@ class LmTraining:
             {"recipe": locate.recipe_parts("finetune", self.recipe), "inputs": dict(inputs)},
         )
 
-    def _fit(
-        self,
-        speaker: Speaker,
-        adapter: Adapter,
-        examples: Examples,
-        plan: MicroBatchPlan,
-        checkpoints: Checkpoints,
-        progress: Progress,
-        watch: Watch | None,
-        tensorboard: bool,
-    ) -> dict[str, Any]:
-        """Take the steps; returns how they were computed."""
-        recipe, folder = self.recipe, self.artefact.path
+    def _begin(self, checkpoints: Checkpoints, *, anew: bool) -> None:
+        """What the folder holds from the first moment: the recipe and the shots."""
+        folder = self.artefact.path
+        audit(self.sources.store, shots=self.rows).require(str(folder))
+        if not self.together.main:
+            return
+        if anew:
+            checkpoints.clear()
+        write_text(folder / RECIPE_FILE, recipes.to_yaml(self.recipe))
+        with atomic_file(folder / SHOTS_FILE) as file:
+            np.save(file, self.rows)
+
+    @contextmanager
+    def _adapter(
+        self, speaker: Speaker, examples: Examples, progress: Progress
+    ) -> Iterator[Adapter]:
+        """The untrained adapter inside the LM; taken out again on the way out."""
+        adapter = make_adapter(self.recipe, speaker.lm.model, examples.width)
+        try:
+            if examples.representation is not None:
+                represented = torch.from_numpy(examples.representation)
+                adapter.fit_input(represented, self._direction())
+            begin(self.recipe, adapter, speaker.lm.identity, progress)
+            yield adapter
+        finally:
+            adapter.remove()
+
+    def _direction(self) -> torch.Tensor | None:
+        """(d,) of the CRM's answer, for a gate that starts at it."""
+        if self.recipe.gate.start != "crm":
+            return None
+        return torch.from_numpy(self.together.from_main(self.sources.crm.answer_direction))
+
+    def _micro_batch(
+        self, examples: Examples, repeated: Repeated | None, progress: Progress
+    ) -> MicroBatchPlan:
+        """The same in every process: the main one's memory decides, or another tuning did."""
+        own = self.recipe.finetune
+        settings = repeated.micro_batches(own) if repeated else own
+        make = partial(make_adapter, self.recipe, representation_width=examples.width)
+        lengths = lengths_of(examples)
+        return self.together.from_main(
+            lambda: micro_batch_of(self.recipe, settings, make, lengths, self.device, progress)
+        )
+
+    def _work(
+        self, speaker: Speaker, adapter: Adapter, examples: Examples, micro_batch: MicroBatchTokens
+    ) -> Work[AnswerBatch]:
         adapter.train(True)
-        micro_batch = MicroBatchTokens(plan.tokens, progress)
-        work = lm_work(
+        return lm_work(
             speaker.lm.model,
             adapter,
             examples,
-            recipe.finetune,
-            recipe.seed,
+            self.recipe.finetune,
+            self.recipe.seed,
             self.device,
             self.together,
             micro_batch,
         )
+
+    def _tell(
+        self, adapter: Adapter, work: Work[AnswerBatch], prompts: int, progress: Progress
+    ) -> None:
         progress.say(
-            f"{locate.method_name(recipe)}: {len(examples):,} prompts, {work.steps:,} steps, "
+            f"{locate.method_name(self.recipe)}: {prompts:,} prompts, {work.steps:,} steps, "
             f"{adapter.parameter_count():,} trained parameters"
         )
-        _tell_of_mixed(recipe, len(self.rows), work.steps, progress)
-        texts = {"recipe": recipes.to_yaml(recipe)} if tensorboard and self.together.main else None
-        with (
-            open_logs(Log(folder / "log.jsonl"), folder, texts, work.rows_per_step) as logs,
-            recomputed(speaker.lm.model, plan.recompute),
-            compiled(speaker.lm.model, recipe.finetune.compile),
-        ):
-            watcher = watch(speaker, adapter, logs) if watch else None
-            memory = fit(
-                work, checkpoints=checkpoints, log=logs, after_step=watcher, progress=progress
+        if self.recipe.prompt.behaviours == "mixed":  # ReLLa's equal shots are not equal steps.
+            steps = steps_of(len(self.rows), self.recipe.finetune)
+            progress.say(
+                f"each shot is two prompts: {work.steps:,} steps, where other methods take "
+                f"{steps:,} with as many shots. With as many steps: "
+                f"--set finetune.batch_size={2 * self.recipe.finetune.batch_size}"
             )
-        if watcher:
-            watcher.finished(memory)
+
+    def _logs(
+        self, work: Work[AnswerBatch], *, tensorboard: bool
+    ) -> AbstractContextManager[StepLog]:
+        told = tensorboard and self.together.main
+        texts = {"recipe": recipes.to_yaml(self.recipe)} if told else None
+        return open_logs(self._log, self.artefact.path, texts, work.rows_per_step)
+
+    @contextmanager
+    def _passes(self, speaker: Speaker, plan: MicroBatchPlan) -> Iterator[None]:
+        """Within this, passes of the LM are computed as the plan and the recipe say."""
+        model = speaker.lm.model
+        with recomputed(model, plan.recompute), compiled(model, self.recipe.finetune.compile):
+            yield
+
+    def _finish(
+        self, speaker: Speaker, adapter: Adapter, examples: Examples, checkpoints: Checkpoints
+    ) -> None:
         adapter.train(False)
+        if not self.together.main:
+            return
+        adapter.save(self.artefact.path / "adapter", speaker.lm.identity)
+        if examples.representation is not None:
+            represented = examples.representation[: len(self.rows)]
+            weights = population.gate_weights(adapter, represented, self.device)
+            users = self.sources.store.row_user(self.rows)
+            population.write(self.artefact.path, population.measure(weights, users))
+        checkpoints.clear()
+
+    def _computed(self, work: Work[AnswerBatch], plan: MicroBatchPlan) -> dict[str, Any]:
         return {
             "device": self.device.type,
             "processes": self.together.count,
             "threads": torch.get_num_threads(),
-            "micro_batch_tokens": int(micro_batch),  # A checkpoint's, where it went on from one.
+            # Not the plan's: it may have been halved, or be that of the checkpoint gone on from.
+            "micro_batch_tokens": int(work.tensors[MICRO_BATCH]),
             "gradient_checkpointing": plan.recompute,
         }
 
-    def _micro_batch(
-        self, examples: Examples, computed: Mapping[str, Any], progress: Progress
-    ) -> MicroBatchPlan:
-        """The same in every process: the main one's memory decides, or another tuning did."""
-        settings = self.recipe.finetune
-        if computed:
-            recompute = "on" if computed["gradient_checkpointing"] else "off"
-            same = {"micro_batch_tokens": computed["micro_batch_tokens"]}
-            settings = settings.model_copy(update={**same, "gradient_checkpointing": recompute})
-        represented = examples.representation
-        width = None if represented is None else represented.shape[1]
+    @property
+    def _log(self) -> Log:
+        return Log(self.artefact.path / "log.jsonl")
 
-        def chosen() -> MicroBatchPlan:
-            make = partial(make_adapter, self.recipe, representation_width=width)
-            lengths = lengths_of(examples)
-            return micro_batch_of(self.recipe, settings, make, lengths, self.device, progress)
-
-        return self.together.from_main(chosen)
-
-    def _finished(
-        self,
-        speaker: Speaker,
-        adapter: Adapter,
-        examples: Examples,
-        checkpoints: Checkpoints,
-        read: dict[str, str],
-        computed: dict[str, Any],
-    ) -> Tuned:
-        folder = self.artefact.path
-        if self.together.main:
-            adapter.save(folder / "adapter", speaker.lm.identity)
-            if examples.representation is not None:
-                self._write_population(adapter, examples.representation[: len(self.rows)])
-            checkpoints.clear()
-        losses = self.together.from_main(
-            lambda: [line["loss"] for line in Log(folder / "log.jsonl").read() if "loss" in line]
-        )
-        return Tuned(
-            examples=len(examples),
-            steps=len(losses),
-            trainable_parameters=adapter.parameter_count(),
-            gate_parameters=sum(p.numel() for p in adapter.gate_parameters()),
-            shortened=examples.prompts.shortened,
-            losses=losses,
-            read=read,
-            computed=computed,
-        )
-
-    def _write_population(self, adapter: Adapter, represented: NDArray[np.float32]) -> None:
-        weights = population.gate_weights(adapter, represented, self.device)
-        users = self.sources.store.row_user(self.rows)
-        population.write(self.artefact.path, population.measure(weights, users))
-
-
-def _tell_of_mixed(recipe: Recipe, shots: int, steps: int, progress: Progress) -> None:
-    """ReLLa's equal shots are not equal steps: say so, and how to have these."""
-    if recipe.prompt.behaviours == "mixed":
-        progress.say(
-            f"each shot is two prompts: {steps:,} steps, where other methods take "
-            f"{steps_of(shots, recipe.finetune):,} with as many shots. With as many steps: "
-            f"--set finetune.batch_size={2 * recipe.finetune.batch_size}"
+    def _losses(self) -> list[float]:
+        """Of each step; the main process has the log."""
+        return self.together.from_main(
+            lambda: [line["loss"] for line in self._log.read() if "loss" in line]
         )

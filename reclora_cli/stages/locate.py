@@ -23,7 +23,7 @@ def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
     if stage == "prepare":
         return {"data": data}
     if stage == "build-index":
-        encoder = plain["lm"] if recipe.retriever.encoder == "lm" else recipe.retriever.encoder
+        encoder = _lm(plain["lm"]) if recipe.retriever.encoder == "lm" else recipe.retriever.encoder
         texts = recipe.prompt.texts
         wording = texts.item if texts and texts.item is not None else recipe.prompt.template
         return {"encoder": encoder, "retriever": plain["retriever"], "item text": wording}
@@ -44,6 +44,12 @@ def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
             parts["index"] = recipe_parts("build-index", recipe)
         return parts
     raise AssertionError(stage)
+
+
+def _lm(lm: dict[str, Any]) -> dict[str, Any]:
+    """The ``lm`` section as an encoder: in which precision it computes is the device's matter
+    (``auto`` differs between devices too), and no reason to encode and to train a CRM again."""
+    return {key: value for key, value in lm.items() if key != "precision"}
 
 
 def _by_content(adapter: dict[str, Any]) -> dict[str, Any]:

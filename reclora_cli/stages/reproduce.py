@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from reclora_cli import device as devices
+from reclora_cli import processes
 from reclora_cli import recipe as recipes
 from reclora_cli.errors import CheckError, MissingInputError, UsageError
 from reclora_cli.progress import SILENT, Progress
@@ -22,6 +23,7 @@ from reclora_cli.recipe.layers import laid
 from reclora_cli.stages import finetune, locate, runs
 from reclora_cli.stages.finetune import FinetuneResult
 from reclora_cli.stages.lm_training import LmTraining
+from reclora_cli.stages.lm_tuned import Repeated
 from reclora_cli.stages.run_compare import compared
 from reclora_cli.workspace import Artefact, Manifest, Workspace
 
@@ -46,15 +48,17 @@ def run(
         what ``finetune`` returns, with a ``reproduction`` that compares both adapters.
 
     Raises:
+        UsageError: several processes were started.
         MissingInputError: the run is unfinished, or what it is tuned from is missing.
         CheckError: its recipe was changed since, or the LM, the shots, the prompts, the labels or
             R_c are not those that it was tuned from; names which.
     """
+    processes.require_alone("the reproduction of a run")
     original = Artefact(source)
     manifest = _finished(original)
     _require_unchanged(recipe, manifest, original, progress)
     inputs = locate.inputs_of("finetune", recipe, workspace)
-    expected = _expected(manifest, inputs, original, progress)
+    repeated = _repeated(manifest, inputs, original, progress)
     training = LmTraining(
         recipe, workspace, devices.pick(device), _place(recipe, workspace, original)
     )
@@ -69,8 +73,7 @@ def run(
                 progress,
                 anew=force,
                 tensorboard=tensorboard,
-                expected=expected,
-                computed=manifest.figures.get("computed"),
+                repeated=repeated,
             )
         else:
             result = finetune.told_again(again)
@@ -156,10 +159,10 @@ def _require_unchanged(
         )
 
 
-def _expected(
+def _repeated(
     manifest: Manifest, inputs: Mapping[str, str], original: Artefact, progress: Progress
-) -> dict[str, str]:
-    """Hashes of what must be read."""
+) -> Repeated:
+    """What must be read and computed as then."""
     read: dict[str, str] = manifest.figures.get("read") or {}
     other = [name for name, identity in inputs.items() if manifest.inputs.get(name) != identity]
     if other and not read:
@@ -174,7 +177,7 @@ def _expected(
             f"{' and '.join(other)} made anew since {original.name} was tuned: "
             "whether it reads the same is checked by content"
         )
-    return read
+    return Repeated(read, manifest.figures.get("computed") or {})
 
 
 def _require_shots(training: LmTraining, original: Artefact) -> None:

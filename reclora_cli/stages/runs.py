@@ -5,7 +5,9 @@ recipe.yaml  log.jsonl  adapter/  shots.npy  checkpoints/ (while it runs)  manif
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from reclora_cli import recipe as recipes
 from reclora_cli.errors import MissingInputError, RecloraError, UsageError, did_you_mean
@@ -28,6 +30,9 @@ class Run:
     @property
     def name(self) -> str:
         return self.artefact.name
+
+
+Named = TypeVar("Named", Run, Artefact)
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,11 @@ def interrupted(workspace: Workspace, dataset: str) -> Unfinished | None:
 
 
 def differing(before: Recipe, now: Recipe) -> list[str]:
-    """What decides a run and is not the same, key by key, as ``key: before -> now``."""
-    old, new = (locate.recipe_parts("finetune", recipe) for recipe in (before, now))
+    """What decides a run and is not the same, key by key, as ``key: before -> now``.
+
+    Starts (``adapter.start``) are told apart by place: one that a run once had may be gone.
+    """
+    old, new = (_placed_parts(recipe) for recipe in (before, now))
     return recipes.differences(old, new)
 
 
@@ -88,14 +96,7 @@ def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
         )
     if name is None:
         return known[-1]
-    exact = [run for run in known if run.name == name]
-    found = exact or [run for run in known if run.name.startswith(name)]
-    if len(found) != 1:
-        what = f"several runs begin with {name!r}" if found else f"no run is called {name!r}"
-        raise UsageError(
-            what, where="--run", hint=did_you_mean(name, [run.name for run in found or known])
-        )
-    return found[0]
+    return _called(name, known, "--run")
 
 
 def named(workspace: Workspace, name: str) -> Artefact:
@@ -110,13 +111,7 @@ def named(workspace: Workspace, name: str) -> Artefact:
         for artefact in workspace.artefacts(dataset, "runs")
         if (artefact.path / RECIPE_FILE).is_file()
     ]
-    exact = [artefact for artefact in known if artefact.name == name]
-    found = exact or [artefact for artefact in known if artefact.name.startswith(name)]
-    if len(found) != 1:
-        what = f"several runs begin with {name!r}" if found else f"no run is called {name!r}"
-        names = [artefact.name for artefact in found or known]
-        raise UsageError(what, where="--from-run", hint=did_you_mean(name, names))
-    return found[0]
+    return _called(name, known, "--from-run")
 
 
 def choose_gated(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
@@ -146,9 +141,22 @@ def check_inputs(run: Run, workspace: Workspace) -> None:
         )
 
 
-def _without_start(recipe: Recipe) -> Recipe:
-    adapter = recipe.adapter.model_copy(update={"start": None})
-    return recipe.model_copy(update={"adapter": adapter})
+def _called(name: str, known: Sequence[Named], where: str) -> Named:
+    """The one of ``known`` that is called ``name``, or begins so."""
+    exact = [run for run in known if run.name == name]
+    found = exact or [run for run in known if run.name.startswith(name)]
+    if len(found) != 1:
+        what = f"several runs begin with {name!r}" if found else f"no run is called {name!r}"
+        names = [run.name for run in found or known]
+        raise UsageError(what, where=where, hint=did_you_mean(name, names))
+    return found[0]
+
+
+def _placed_parts(recipe: Recipe) -> dict[str, Any]:
+    """What decides a run, with the place of its start, which is not read."""
+    startless = recipe.adapter.model_copy(update={"start": None})
+    parts = locate.recipe_parts("finetune", recipe.model_copy(update={"adapter": startless}))
+    return parts | {"adapter": parts["adapter"] | {"start": recipe.adapter.start}}
 
 
 def _recipe(artefact: Artefact) -> Recipe:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from reclora_cli import processes
 from reclora_cli import recipe as recipes
 from reclora_cli.progress import Progress
 from reclora_cli.recipe import Recipe, delta, grids
@@ -82,6 +83,9 @@ class Search(ABC):
 
     Attributes:
         unseen_share: of test rows, whose user has no training row.
+
+    Raises:
+        UsageError: several processes were started.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Search(ABC):
         decides: str,
         kept: Kept,
     ) -> None:
+        processes.require_alone("a search for settings")
         self.recipe, self.workspace, self.device = recipe, workspace, device
         self.name, self.grid, self.decides, self.kept = name, grid, decides, kept
         self.unseen_share = unseen_share_of_test(Sources(recipe, workspace, device).store)

@@ -90,7 +90,7 @@ class Checkpoints:
                 raise self._of_another(state.get("parts") or {})
             _copy_into(tensors, load_file(folder / "model.safetensors"), folder)
             _restore_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
-            return int(state["step"]), dict(state["memory"])
+            return state["step"], state["memory"]
         if found:
             progress.warn(f"no whole checkpoint is left in {self.folder}: starting anew")
         return 0, {}
@@ -125,7 +125,7 @@ def _read_whole(folder: Path) -> dict[str, Any]:
     for name in _TENSOR_FILES:
         if hash_file(folder / name) != state["hashes"][name]:
             raise RecloraError(f"{name} does not have the hash that was written")
-    return state
+    return {**state, "step": int(state["step"]), "memory": dict(state["memory"])}
 
 
 def _copy_into(

@@ -22,7 +22,7 @@ OTHER = "other"
 """Part of what is kept outside every named module."""
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes of the tensors made within this context that live, and the most that ever did.
 
     A storage counts once, however many tensors view it, and until PyTorch frees it.
@@ -36,7 +36,7 @@ class LiveBytes(TorchDispatchMode):
     """
 
     def __init__(self, known: Iterable[Tensor] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._known = [tensor.untyped_storage() for tensor in known]  # Held: ids stay their own.
         self._seen = {id(storage) for storage in self._known}

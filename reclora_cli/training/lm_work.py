@@ -1,8 +1,10 @@
 """Tuning a causal LM on answers: what one step reads, and its loss.
 
 Each example is a prompt and its answer (``Yes.`` or ``No.`` and the end token). The loss is the
-causal-LM cross-entropy on the answer's tokens alone, averaged over the rows of the step; logits
-exist at answer positions only, never over the whole sequence.
+causal-LM cross-entropy on the answer's tokens alone (``finetune.loss: tokens``), or that of one
+answer against the other at the first answer position, which is what scoring reads (``answers``,
+Eq. 16): nothing is then spent on the form of the answer. It is averaged over the rows of the step;
+logits exist at answer positions only, never over the whole sequence.
 
 Shapes: B examples, T tokens, A answer tokens, V vocabulary, P projections, K experts.
 """
@@ -18,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reclora_cli.lm import sharding
 from reclora_cli.lm.forward import answer_logits
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.prompt.buckets import micro_batches
@@ -30,6 +31,9 @@ from reclora_cli.training.schedule import Linear
 from reclora_cli.training.work import ParameterGroup, Work
 
 IGNORED = -100
+
+MICRO_BATCH = "micro_batch.tokens"
+"""The tensor of a ``Work`` that holds the micro-batch in force."""
 
 
 class TunableAdapter(Protocol):
@@ -62,6 +66,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def width(self) -> int | None:
+        """d; ``None`` without a gate."""
+        return None if self.representation is None else self.representation.shape[1]
 
     def answer(self, example: int) -> Sequence[int]:
         return self.answers[0] if self.labels[example] else self.answers[1]
@@ -115,6 +124,16 @@ def answer_loss(model: torch.nn.Module, batch: AnswerBatch) -> torch.Tensor:
     return (losses_BA.sum(1) / counted_BA.sum(1)).mean()
 
 
+def choice_loss(
+    model: torch.nn.Module, batch: AnswerBatch, answers: tuple[Sequence[int], Sequence[int]]
+) -> torch.Tensor:
+    """Mean over rows of the cross-entropy between the two answers' first tokens (Eq. 16)."""
+    logits_BV = answer_logits(model, batch.ids_BT, batch.at_BA[:, :1])[:, 0]
+    yes, no = answers[0][0], answers[1][0]
+    two_B2 = logits_BV[:, [yes, no]].float()
+    return torch.nn.functional.cross_entropy(two_B2, (batch.targets_BA[:, 0] == no).long())
+
+
 def lengths_of(examples: Examples) -> NDArray[np.int64]:
     """(n,) tokens of each prompt with the longer answer, as a micro-batch counts them."""
     return examples.prompts.lengths + max(map(len, examples.answers)) - 1
@@ -131,6 +150,36 @@ def chosen_at(step: int, n: int, recipe: FinetuneRecipe, seed: int) -> NDArray[n
     epoch, at = divmod(step, per_epoch)
     order = numpy_stream(seed, "order", epoch).permutation(n)
     return order[at * recipe.batch_size : (at + 1) * recipe.batch_size]
+
+
+def cut(
+    chosen: NDArray[np.int64], lengths: NDArray[np.int64], tokens: int, together: Processes
+) -> Iterator[tuple[NDArray[np.int64], float]]:
+    """This process's micro-batches of one step: their examples, and their share of its rows.
+
+    Args:
+        chosen: examples of the step, over all processes.
+        lengths: (n,) tokens of every example.
+        tokens: padded tokens of a micro-batch, at most.
+    """
+    of_all = [
+        micro_batches(lengths[chosen[share]], tokens) for share in together.shares(len(chosen))
+    ]
+    own, parts = chosen[together.share(len(chosen))], of_all[together.rank]
+    for part in parts:
+        yield own[part], len(part) / len(chosen)
+    if together.sharded:  # The others need this process's part of the LM.
+        shortest = chosen[[np.argmin(lengths[chosen])]]
+        for _ in range(max(map(len, of_all)) - len(parts)):
+            yield shortest, 0.0
+
+
+def _groups(adapter: TunableAdapter, recipe: FinetuneRecipe) -> list[ParameterGroup]:
+    """Experts and gates: a gate learns at a rate of its own, where the recipe has one."""
+    rate, gate_rate = recipe.learning_rate, recipe.gate_learning_rate or recipe.learning_rate
+    groups = [ParameterGroup(adapter.expert_parameters(), rate, recipe.weight_decay)]
+    gates = adapter.gate_parameters()
+    return [*groups, ParameterGroup(gates, gate_rate, recipe.weight_decay)] if gates else groups
 
 
 def lm_work(
@@ -156,32 +205,21 @@ def lm_work(
         micro_batch = MicroBatchTokens(recipe.micro_batch_tokens)
 
     def batches(step: int) -> Iterator[tuple[AnswerBatch, float]]:
-        step_chosen = chosen_at(step, len(examples), recipe, seed)
-        of_all = [
-            micro_batches(lengths[step_chosen[share]], int(micro_batch))
-            for share in together.shares(len(step_chosen))
-        ]
-        parts, chosen = of_all[together.rank], step_chosen[together.share(len(step_chosen))]
-        for part in parts:
-            yield collate(examples, chosen[part], device), len(part) / len(step_chosen)
-        if together.sharded:  # The others need this process's part of the LM.
-            shortest = step_chosen[[np.argmin(lengths[step_chosen])]]
-            for _ in range(max(map(len, of_all)) - len(parts)):
-                yield collate(examples, shortest, device), 0.0
+        chosen = chosen_at(step, len(examples), recipe, seed)
+        for part, weight in cut(chosen, lengths, int(micro_batch), together):
+            yield collate(examples, part, device), weight
 
-    groups = [
-        ParameterGroup(adapter.expert_parameters(), recipe.learning_rate, recipe.weight_decay)
-    ]
-    gates = adapter.gate_parameters()
-    if gates:
-        rate = recipe.gate_learning_rate or recipe.learning_rate
-        groups.append(ParameterGroup(gates, rate, recipe.weight_decay))
+    def loss(batch: AnswerBatch) -> torch.Tensor:
+        if recipe.loss == "answers":
+            return choice_loss(model, batch, examples.answers)
+        return answer_loss(model, batch)
+
     return Work(
-        groups=groups,
-        tensors={**adapter.tensors(), "micro_batch.tokens": micro_batch.tensor},
+        groups=_groups(adapter, recipe),
+        tensors={**adapter.tensors(), MICRO_BATCH: micro_batch.tensor},
         steps=steps_of(len(examples), recipe),
         micro_batches=batches,
-        loss=lambda batch: answer_loss(model, batch),
+        loss=loss,
         rows_per_step=recipe.batch_size,
         seed=seed,
         schedule=Linear(recipe.warm_up),
@@ -190,5 +228,5 @@ def lm_work(
         during=lambda batch: adapter.personalised(batch.representation_BD),
         together=together,
         # Sharded, processes compute in step with each other: none can go back alone.
-        relieve=None if sharding.wanted() else micro_batch.halve,
+        relieve=None if together.sharded else micro_batch.halve,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,8 +85,9 @@ def kept_by_part(
 def _parts(model: nn.Module) -> dict[nn.Module, str]:
     """Modules by the part whose memory is told apart: the rest of the decoder is ``blocks``."""
     found: dict[nn.Module, str] = {model: "answers"}  # What is not the decoder's: the head.
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    found[base.base_model] = "blocks"  # type: ignore[index, assignment]
+    lm: Any = model
+    base: Any = lm.get_base_model() if hasattr(lm, "get_base_model") else lm
+    found[base.base_model] = "blocks"
     for name, module in base.named_modules():
         if type(module).__name__.endswith("Attention"):
             found[module] = "attention"

@@ -27,7 +27,7 @@ from reclora_cli.data.shots import sample_shots
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import prepare
 from reclora_cli.stages.assemble import Sources, load_speaker
-from reclora_cli.stages.lm_training import make_adapter
+from reclora_cli.stages.make_adapter import make_adapter
 from reclora_cli.training import fit
 from reclora_cli.training.lm_work import Examples, lm_work
 from reclora_cli.workspace import Workspace

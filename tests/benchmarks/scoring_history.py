@@ -72,7 +72,7 @@ def _crm_seconds(world: ScoringWorld, history: int, rounds: int) -> float:
     taken = []
     for _ in range(rounds + 1):
         start = world.clock()
-        scorer.represent_pairs(questions.users, questions.items, positions)
+        scorer.represent_pairs(questions.users, questions.items, positions, questions.ends)
         taken.append((world.clock() - start) / CRM_ROWS)
     return statistics.median(taken[1:])
 

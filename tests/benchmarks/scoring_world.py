@@ -19,7 +19,7 @@ from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import prepare
 from reclora_cli.stages.assemble import Sources, load_speaker
-from reclora_cli.stages.lm_training import make_adapter
+from reclora_cli.stages.make_adapter import make_adapter
 from reclora_cli.workspace import Workspace
 
 R_C_WIDTH = 256

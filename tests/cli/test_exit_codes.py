@@ -147,7 +147,9 @@ def test_explaining_with_nothing_prepared(reclora: Reclora):
     assert reclora("explain", "--user", "42").code == 3
 
 
-@pytest.mark.parametrize("arguments", [["evaluate"], ["explain", "--user", "1"]])
+@pytest.mark.parametrize(
+    "arguments", [["evaluate"], ["explain", "--user", "1"], ["export", "--user", "1", "--average"]]
+)
 def test_no_fine_tuning_starts_unasked(
     reclora: Reclora, tiny_copy: TinyWorld, arguments: list[str]
 ):

@@ -64,6 +64,18 @@ def killed(arguments: list[str], workspace: Workspace, pattern: str) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("option", [["--tune"], ["--from-run", "reclora-k16"]])
+def test_a_search_and_a_reproduction_refuse_two_processes_by_name(
+    shell: Reclora, workspace: Workspace, mine: Path, option: list[str]
+):
+    named = ["--recipe", mine] if option == ["--tune"] else []
+    done = shell(
+        "finetune", *option, *named, "-w", workspace.root, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0"
+    )
+    assert done.code == 2
+    assert f"2 processes were started, and finetune {option[0]} runs in one" in done.err
+
+
 # -- --from-run ---------------------------------------------------------------------------------
 
 

@@ -194,8 +194,6 @@ def test_a_mixture_is_exported_and_a_tuning_starts_from_it(path: Reclora, tmp_pa
     assert (done.json["rank"], done.json["full_rank"]) == (2, 8)
     assert done.json["mixture"]["rows"].keys() == {"train", "valid", "test"}
     assert Path(done.json["folder"]) == tmp_path / "l"
-    assert (export("--user", USER).code, export().code) == (2, 2)
-    assert export("--user", USER, "--average", "--output", tmp_path / "l").code == 2
     shown = export("--user", USER, "--average")
     assert "mean weights over" in shown.out
     assert "Run: reclora-k4" in shown.err

@@ -72,7 +72,8 @@ def test_on_real_rows_it_is_the_same_for_every_candidate(
         candidates = Questions(asked.users, others, asked.ends)
         np.testing.assert_array_equal(reads.represent_questions(candidates), found)
         # With the target in sight R_c does move, so the test above can fail.
-        seen = crm.represent_pairs(asked.users, others, candidates.recent(ml_100k, crm.history))
+        positions = candidates.recent(ml_100k, crm.history)
+        seen = crm.represent_pairs(asked.users, others, positions, asked.ends)
         assert np.abs(seen - found).max() > 1e-4
     assert len(np.unique(found, axis=0)) == len({*zip(asked.users, asked.ends, strict=True)})
 
@@ -85,10 +86,11 @@ def test_it_is_the_mean_over_the_reference_targets_read_one_by_one(
     crm = scorer(store, tiny_world.recipe, name)
     rows = np.array([3, 40, 200, 41])
     positions = histories.recent(store, rows, crm.history)
+    users, ends = store.row_user(rows), Questions.of_rows(store, rows).ends
     targets = reference_targets(store)
     assert len(targets) == TARGETS
     one_by_one = [
-        crm.represent_pairs(store.row_user(rows), np.full(len(rows), target), positions)
+        crm.represent_pairs(users, np.full(len(rows), target), positions, ends)
         for target in targets
     ]
     found = TargetFreeCrm(crm, store).represent(rows)
@@ -122,7 +124,7 @@ def test_equal_pasts_are_asked_once_and_get_the_same_bits(
     reads, sizes = TargetFreeCrm(crm, store), []
     whole = crm.represent_pairs
     monkeypatch.setattr(
-        crm, "represent_pairs", lambda u, i, p: (sizes.append(len(u)), whole(u, i, p))[1]
+        crm, "represent_pairs", lambda *asked: (sizes.append(len(asked[0])), whole(*asked))[1]
     )
     candidates = np.arange(30)
     alike = np.zeros(30, dtype=np.int64)

@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 
 from reclora_cli.data.store import InteractionsStore
+from reclora_cli.lora.interchange_read import read_peft
 from tests.conftest import data_folder
 from tests.tuned_runs import by_stock_peft
 
@@ -176,10 +177,29 @@ def test_stock_peft_scores_an_exported_mixture_as_the_run_scores_its_row(
         said = path.run("explain", *run, "--item", name)
         folder = tmp_path / name
         result = path.run("export", *run, "--item", name, "--output", str(folder))
-        assert result["rank"] == 32
+        assert (result["rank"], result["relative_error"]) == (32, 0)
         assert result["mixture"]["weights"] == pytest.approx(said["gate"]["row"], abs=1e-4)
-        again = by_stock_peft(Path(result["base_model"]), folder, said["prompt"])
+        base = Path(result["base_model"])
+        again = by_stock_peft(base, folder, said["prompt"])
         assert again == pytest.approx(said["probability"], abs=1e-5)
+    bare = by_stock_peft(base, None, said["prompt"])
+    assert abs(bare - again) > 1e-3, "the adapter matters"
+
+
+def test_an_export_of_rank_8_reports_the_error_that_it_has(path: Path100K, tmp_path: Path) -> None:
+    row = ["export", "--run", path.tuned["run"], "--user", "42", "--item", "Heat (1995)"]
+    path.run(*row, "--output", str(tmp_path / "whole"))
+    result = path.run(*row, "--rank", "8", "--output", str(tmp_path / "cut"))
+    assert (result["rank"], result["full_rank"], len(result["projections"])) == (8, 32, 60)
+    whole, cut = read_peft(tmp_path / "whole").pairs(), read_peft(tmp_path / "cut").pairs()
+    lost = of_all = 0.0
+    for told in result["projections"]:
+        update = whole[told["name"]].B @ whole[told["name"]].A
+        gap = cut[told["name"]].B @ cut[told["name"]].A - update
+        assert told["relative_error"] == pytest.approx(float(gap.norm() / update.norm()), rel=1e-3)
+        lost, of_all = lost + float(gap.square().sum()), of_all + float(update.square().sum())
+    assert 0.01 < result["relative_error"] < 1
+    assert result["relative_error"] == pytest.approx((lost / of_all) ** 0.5, rel=1e-3)
 
 
 def test_show_prints_the_prompt_of_a_row(path: Path100K) -> None:

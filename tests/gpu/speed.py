@@ -26,7 +26,7 @@ from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import answer
 from reclora_cli.stages.assemble import load_speaker
-from reclora_cli.stages.lm_training import make_adapter
+from reclora_cli.stages.make_adapter import make_adapter
 from reclora_cli.training.lm_work import Examples, chosen_at, lm_work
 from reclora_cli.training.step import make_optimizer, take_step
 

@@ -13,7 +13,7 @@ import yaml
 
 from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.lora.interchange_read import read_peft
-from reclora_cli.stages import export, runs
+from reclora_cli.stages import export
 from tests.tuned_runs import USER, by_stock_peft, exported, titles, told
 from tests.world import TinyWorld
 
@@ -90,13 +90,13 @@ def test_a_run_without_a_gate_has_one_lora_for_everyone(
     assert again == pytest.approx(said.probability, abs=1e-5)
 
 
-def test_a_plain_lora_s_tensors_are_copied_byte_for_byte(tuned: TinyWorld, tmp_path: Path) -> None:
-    exported(tuned, tmp_path / "x", "lora-r2")
-    own = runs.choose(tuned.workspace, "ml-1m", "lora-r2").artefact.path / "adapter"
-    name = "adapter_model.safetensors"
-    assert (tmp_path / "x" / name).read_bytes() == (own / name).read_bytes()
-    config = json.loads((tmp_path / "x" / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == tuned.recipe.lm.name
+def test_the_base_is_named_by_place_and_by_content(tuned: TinyWorld, tmp_path: Path) -> None:
+    for run in ("lora-r2", "reclora-k1"):
+        result = exported(tuned, tmp_path / run, run)
+        found = read_peft(tmp_path / run)
+        assert found.settings.base_model == result.base_model == tuned.recipe.lm.name
+        assert found.base_identity == result.base_identity
+        assert result.base_identity.startswith("llama@")
 
 
 # -- the mean ------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_three_files_are_written_and_the_card_says_what_it_is(
     assert front["base_model"] == result.base_model == tuned.recipe.lm.name
     for said in (
         result.run,
-        f"User `{USER}`",
+        f"user {USER}, mean weights over",
         result.sha256,
         "personal data",
         "product",

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from reclora_cli import recipe as recipes
 from reclora_cli.recipe import Recipe
-from reclora_cli.stages import build_index, evaluate, finetune, pretrain_crm
+from reclora_cli.stages import build_index, evaluate, finetune, locate, pretrain_crm
 from reclora_cli.training import Log
 from reclora_cli.workspace import Workspace
 from tests.cli.conftest import clean_environment
@@ -115,6 +115,7 @@ def sharded(alone: Tuned, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     for command in ("finetune", "evaluate"):
         done = start_two(*here.command(command), **SHARDED)
         assert done.returncode == 0, done.stderr
+        assert "memory plan" not in done.stderr  # Planning follows a skeleton, not the parts.
     return here
 
 
@@ -212,7 +213,7 @@ def long(alone: Tuned, tmp_path: Path) -> Tuned:
     file.write_text(recipes.to_yaml(recipes.from_tree(tree)), encoding="utf-8")
     recipe = recipes.load(file)
     here = alone.copy(tmp_path / "ws").forget_run()
-    name = finetune.locate.run(recipe, here.workspace).name
+    name = locate.run(recipe, here.workspace).name
     return Tuned(here.workspace, recipe, file, name)
 
 
@@ -253,56 +254,3 @@ def test_ctrl_c_ends_all_processes_and_two_can_go_on(long: Tuned):
     assert again.returncode == 0, again.stderr
     assert "going on from step" in again.stderr
     assert json.loads(again.stdout)["steps"] == 120 > stopped_at
-
-
-_SCORING = """
-import os, signal, sys
-from pathlib import Path
-import numpy as np, torch
-from reclora_cli import processes
-from reclora_cli.data.store import InteractionsStore
-from reclora_cli.scoring import score_files
-
-class Scorer:
-    name, identity = "fake", "fake"
-    calls = 0
-    def score(self, rows, progress=None):
-        self.calls += 1
-        if self.calls == 3 and together.rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return rows / 10_000
-
-signal.signal(signal.SIGTERM, signal.SIG_IGN)  # It ends by itself, and is to keep its rows first.
-together = processes.meet(torch.device("cpu"))
-store = InteractionsStore(Path(sys.argv[1]))
-score_files.ROWS_AT_A_TIME = 4
-score_files.score(Scorer(), store, np.arange(50), Path(sys.argv[2]), split="train",
-                  together=together)
-"""
-
-
-def test_a_scoring_of_two_processes_that_broke_off_goes_on_in_one(alone: Tuned, tmp_path: Path):
-    from reclora_cli.data.store import InteractionsStore
-    from reclora_cli.scoring import score_files
-
-    class Scorer:
-        name = identity = "fake"
-
-        def __init__(self) -> None:
-            self.asked: list[int] = []
-
-        def score(self, rows: np.ndarray, progress: object = None) -> np.ndarray:
-            self.asked += rows.tolist()
-            return rows / 10_000
-
-    program = tmp_path / "program.py"
-    program.write_text(_SCORING, encoding="utf-8")
-    folder, store = tmp_path / "scores", alone.workspace.store("ml-1m").path
-    broken = start_two(program, store, folder)
-    assert broken.returncode != 0
-    assert [file.name.endswith(score_files.PARTIAL) for file in folder.iterdir()] == [True]
-
-    rows, scorer = np.arange(50), Scorer()
-    kept = score_files.score(scorer, InteractionsStore(store), rows, folder, split="train")
-    assert scorer.asked == list(range(16, 50))  # Two rounds of twice four rows were kept.
-    assert kept.probability.tolist() == (rows / 10_000).tolist()

@@ -14,7 +14,7 @@ from reclora_cli import recipe as recipes
 from reclora_cli.errors import MissingInputError, RecloraError
 from reclora_cli.pipeline import graph
 from reclora_cli.recipe import Recipe, delta
-from reclora_cli.stages import finetune, locate
+from reclora_cli.stages import finetune, locate, runs
 from reclora_cli.workspace import Workspace
 from tests.tuned_runs import USER, exported, titles, told
 from tests.world import TinyWorld
@@ -65,13 +65,22 @@ def test_a_finished_run_needs_its_start_no_more(copied: TinyWorld, tmp_path: Pat
     exported(copied, tmp_path / "again", result.run, user=USER, average=True)
 
 
+def test_two_recipes_are_told_apart_though_a_start_is_gone(
+    copied: TinyWorld, tmp_path: Path
+) -> None:
+    now, before = copied.recipe, started(copied, tmp_path / "gone")
+    assert runs.differing(before, now) == [f"adapter.start: {tmp_path / 'gone'} -> None"]
+    assert runs.differing(before, before) == []
+
+
 def test_a_start_of_another_base_is_refused_with_both_names(
     copied: TinyWorld, tmp_path: Path
 ) -> None:
     exported(copied, tmp_path / "own", user=USER, average=True, rank=2)
     exported(copied, tmp_path / "named", "lora-r2")
-    file = tmp_path / "own" / "adapter_model.safetensors"
-    save_file(load(file.read_bytes()), file, metadata={"reclora.base_model": "llama@other"})
+    for name, metadata in (("own", {"reclora.base_model": "llama@other"}), ("named", None)):
+        file = tmp_path / name / "adapter_model.safetensors"
+        save_file(load(file.read_bytes()), file, metadata=metadata)
     config = tmp_path / "named" / "adapter_config.json"
     content = json.loads(config.read_text())
     for name, base in (("own", "llama@other"), ("named", "meta-llama/Llama-2-7b-hf")):

@@ -14,7 +14,6 @@ from reclora_cli.lora import GateSettings, MetaLora, attach
 from reclora_cli.lora.interchange import (
     LowRank,
     mixed,
-    parameters_of,
     relative_error,
     truncated,
 )
@@ -127,7 +126,7 @@ def test_a_rank_that_is_no_smaller_one_is_refused(rank: int) -> None:
 
 
 def test_parameters_are_counted() -> None:
-    assert parameters_of({"a": LowRank(random(2, D), random(O, 2))}) == 2 * (D + O)
+    assert LowRank(random(2, D), random(O, 2)).parameters == 2 * (D + O)
 
 
 # -- against stock PEFT -------------------------------------------------------------------------
@@ -193,6 +192,17 @@ def test_the_files_are_the_same_bytes_each_time(tmp_path: Path) -> None:
         )
     for file in ("adapter_config.json", "adapter_model.safetensors"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_targets_with_patterns_become_whole_names_which_peft_understands(tmp_path: Path) -> None:
+    model, targets = tiny_lm(), ("layers.[1-9].self_attn.?_proj",)
+    meta = personal(model, targets, "product", experts=1)
+    told = logits(model, tokens())
+    meta.save(tmp_path / "run")
+    pairs = merged(open_alone(tmp_path / "run"), None)
+    assert len(pairs) == 4
+    write_peft(tmp_path, pairs, targets=targets, base_model="b", base_identity="")
+    assert far(logits(stock(tiny_lm(), tmp_path), tokens()), told) < 1e-5
 
 
 def test_an_adapter_opened_alone_has_the_gate_and_experts_of_the_one_in_its_model(

@@ -10,6 +10,7 @@ import transformers
 from torch import nn
 
 from reclora_cli.lm.forward import answer_logits
+from reclora_cli.lm.recompute import recomputed
 
 VOCABULARY = 97
 _SMALL = {
@@ -95,7 +96,8 @@ def test_what_the_padding_holds_changes_nothing(model: nn.Module):
     assert torch.equal(one, other)
 
 
-def test_gradients_equal_those_of_the_full_forward():
+@pytest.mark.parametrize("name", [*MODELS])
+def test_gradients_equal_those_of_the_full_forward(name: str):
     samples, at_B1 = _samples(), torch.tensor(_LENGTHS)[:, None] - 1
     grads = []
     for logits_of in (
@@ -105,9 +107,9 @@ def test_gradients_equal_those_of_the_full_forward():
         ),
     ):
         torch.manual_seed(0)
-        model = MODELS["llama"]()
+        model = MODELS[name]().eval()
         logits_of(model, _padded(samples, 0)).log_softmax(-1)[..., 3].sum().backward()
-        grads.append([parameter.grad for parameter in model.parameters()])
+        grads.append([p.grad for p in model.parameters() if p.requires_grad])
     for ours, full in zip(*grads, strict=True):
         torch.testing.assert_close(ours, full, rtol=1e-4, atol=1e-6)
 
@@ -120,7 +122,7 @@ def test_the_vocabulary_projection_sees_only_positions_that_a_sample_asks_for():
     assert seen == [torch.Size([3, 2, 32])]
 
 
-def test_in_scoring_the_last_feed_forward_sees_only_positions_that_are_asked_for():
+def test_the_last_feed_forward_sees_only_positions_that_are_asked_for():
     model = MODELS["llama"]()
     seen: list[torch.Size] = []
     for layer in model.model.layers:
@@ -131,8 +133,10 @@ def test_in_scoring_the_last_feed_forward_sees_only_positions_that_are_asked_for
     with torch.no_grad():
         answer_logits(model, _padded(_samples(), 0), at)
     answer_logits(model, _padded(_samples(), 0), at)
+    with recomputed(model):  # The backward pass then calls the block again, when this is over.
+        answer_logits(model, _padded(_samples(), 0), at)
     whole = torch.Size([3, 11, 32])
-    assert seen == [whole, torch.Size([3, 1, 32]), whole, whole]
+    assert seen == [whole, torch.Size([3, 1, 32])] * 2 + [whole, whole]
     assert type(model.model.layers[1].mlp).__name__ == "LlamaMLP"
 
 

@@ -14,7 +14,7 @@ from reclora_cli.lora.adapters import MetaAdapter
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import load as load_recipe
 from reclora_cli.scoring.lm_scorer import answer
-from reclora_cli.stages.finetune import make_adapter
+from reclora_cli.stages.make_adapter import make_adapter
 from reclora_cli.training import Checkpoints, fit
 from reclora_cli.training.lm_work import IGNORED, Examples, answer_loss, chosen_at, collate, lm_work
 
@@ -87,6 +87,26 @@ def test_the_loss_equals_the_models_own_loss_row_by_row(lm, examples, adapter) -
     torch.testing.assert_close(ours, torch.stack(theirs).mean(), rtol=1e-5, atol=1e-6)
 
 
+def test_the_loss_between_the_answers_is_that_of_what_scoring_says(lm, examples, adapter) -> None:
+    sizes = ("finetune.batch_size=4", "finetune.micro_batch_tokens=10_000")
+    settings = recipe("finetune.loss=answers", *sizes).finetune
+    work = lm_work(lm.model, adapter, examples, settings, 0, CPU)
+    (batch, weight), *more = work.micro_batches(0)
+    assert (weight, more) == (1.0, [])
+    with torch.no_grad(), work.during(batch):
+        ours = work.loss(batch)
+    chosen = chosen_at(0, len(examples), settings, 0)
+    yes_ids, no_ids = examples.answers
+    theirs = []
+    for at in map(int, chosen):
+        represented = torch.from_numpy(examples.representation[at : at + 1])
+        with torch.no_grad(), adapter.personalised(represented):
+            ids = torch.tensor([examples.prompts[at].tolist()])
+            last = lm.model(input_ids=ids).logits[0, -1, [yes_ids[0], no_ids[0]]]
+        theirs.append(-torch.log_softmax(last, -1)[1 - int(examples.labels[at])])
+    torch.testing.assert_close(ours, torch.stack(theirs).mean(), rtol=1e-5, atol=1e-6)
+
+
 def gradients(lm, examples, adapter, micro_batch_tokens: int) -> list[torch.Tensor]:
     settings = recipe(
         "finetune.batch_size=4", f"finetune.micro_batch_tokens={micro_batch_tokens}"
@@ -122,7 +142,8 @@ def test_an_epoch_shows_every_example_once_in_an_order_of_its_own() -> None:
 
 
 def test_a_killed_tuning_repeated_gives_the_same_adapter(lm, examples, tmp_path: Path) -> None:
-    settings = recipe("finetune.batch_size=2", "finetune.epochs=3", "gate.dropout=0.3")
+    sizes = ("finetune.batch_size=2", "finetune.epochs=3", "finetune.micro_batch_tokens=1280")
+    settings = recipe(*sizes, "gate.dropout=0.3")
 
     class Killed(Exception):
         pass

@@ -195,3 +195,24 @@ def test_a_gate_that_does_not_standardise_keeps_nothing_of_what_it_is_shown() ->
     gate.fit_input(seen())
     assert torch.equal(gate(seen()), before)
     assert not list(gate.buffers())
+
+
+def test_a_start_from_the_crm_leans_one_half_of_the_experts_to_what_it_calls_likely() -> None:
+    settings = GateSettings(WIDTH, hidden=60, normalise="standard", start="crm", temperature=5.0)
+    gate = Gate(settings, NAMES, EXPERTS, seed=3).eval()
+    direction = torch.linspace(-1, 1, WIDTH)
+    gate.fit_input(seen())
+    gate.start_at(direction, seen())
+    answer = seen() @ direction
+    likely = gate(seen())[..., : EXPERTS // 2].sum(-1)
+    for weights in likely:
+        assert torch.corrcoef(torch.stack([answer, weights]))[0, 1] > 0.9
+        assert weights.max() > 0.75
+        assert weights.min() < 0.25
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "before"}, {"normalise": "none"}])
+def test_a_start_from_the_crm_needs_a_gate_that_standardises_first(wrong: dict[str, str]) -> None:
+    settings = {"norm": "after", "normalise": "standard", "start": "crm"} | wrong
+    with pytest.raises(UsageError, match="norm: after and normalise: standard"):
+        GateSettings(WIDTH, **settings)  # type: ignore[arg-type]

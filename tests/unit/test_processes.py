@@ -15,7 +15,7 @@ from reclora_cli import recipe as recipes
 from reclora_cli.errors import UsageError
 from reclora_cli.lm.load import load
 from reclora_cli.processes import ALONE, Processes
-from reclora_cli.stages import locate, pretrain_crm
+from reclora_cli.stages import locate, pretrain_crm, reproduce, tune_lm
 from reclora_cli.training import Log, ParameterGroup, Work, fit
 from reclora_cli.training.step import make_optimizer, take_step
 from tests.launch import start_two
@@ -180,6 +180,15 @@ def test_a_command_of_one_process_refuses_two(tiny_copy: TinyWorld) -> None:
     assert "2 processes were started, and this command runs in one" in done.stderr
     assert "pretrain-crm, finetune and evaluate can use several" in done.stderr
     assert not list(tiny_copy.workspace.dataset("ml-1m").glob("index/*"))
+
+
+def test_stages_of_one_process_refuse_two(
+    one_of_two: pytest.MonkeyPatch, tiny_copy: TinyWorld, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="2 processes were started, and a search for settings"):
+        tune_lm.run(tiny_copy.recipe, tiny_copy.workspace, device="cpu")
+    with pytest.raises(UsageError, match="2 processes were started, and the reproduction of a run"):
+        reproduce.run(tiny_copy.recipe, tiny_copy.workspace, source=tmp_path, device="cpu")
 
 
 @pytest.fixture

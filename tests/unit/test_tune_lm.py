@@ -14,11 +14,14 @@ from safetensors.torch import load_file
 
 from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.pipeline import graph
-from reclora_cli.recipe import Recipe, delta, grids, load, to_yaml
+from reclora_cli.recipe import Recipe, delta, load, to_yaml
 from reclora_cli.stages import classroom, evaluate, finetune, lm_validation, locate, runs, tune_lm
 from reclora_cli.training import lm_work as lm_work_module
 from reclora_cli.workspace import Workspace
 from tests.world import TinyWorld
+
+DIVERGES = 2.5e37
+"""A learning rate near float32's end: under smaller ones RMSNorm keeps every loss finite."""
 
 SMALL = {"finetune.learning_rate": [1e-3, 1e-2], "gate.temperature": [1.0, 5.0]}
 
@@ -229,7 +232,7 @@ def test_a_trial_that_is_worse_than_the_median_is_pruned(
 
 
 def test_a_trial_that_fails_is_named_and_the_others_go_on(world: TinyWorld) -> None:
-    grid = {"tune.grid": {"finetune.learning_rate": [1e-3, 1e30]}}
+    grid = {"tune.grid": {"finetune.learning_rate": [1e-3, DIVERGES]}}
     result = searched(delta.changed(world.recipe, grid), world, trials=2)
 
     assert [trial.state for trial in result.trials] == ["complete", "failed"]
@@ -237,7 +240,7 @@ def test_a_trial_that_fails_is_named_and_the_others_go_on(world: TinyWorld) -> N
 
 
 def test_a_search_in_which_everything_fails_is_an_error(world: TinyWorld) -> None:
-    grid = {"tune.grid": {"finetune.learning_rate": [1e30, 1e31]}}
+    grid = {"tune.grid": {"finetune.learning_rate": [DIVERGES, 1.1 * DIVERGES]}}
     with pytest.raises(RecloraError, match=r"no trial of reclora-k4 .* to its end: .*diverged"):
         searched(delta.changed(world.recipe, grid), world, trials=2)
 
@@ -258,7 +261,7 @@ def test_test_rows_are_not_scored(world: TinyWorld, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(classroom.Questions, "of_rows", spying)
     searched(delta.changed(world.recipe, {"tune.decides": "as-test"}), world, trials=1)
     assert max(read) < world.store.split("test").start
-    assert len(read) == 30
+    assert sum(row >= world.store.split("valid").start for row in read) == 30
 
 
 def test_a_gate_learns_at_the_searched_rate_unless_it_has_its_own(world: TinyWorld) -> None:
@@ -266,12 +269,12 @@ def test_a_gate_learns_at_the_searched_rate_unless_it_has_its_own(world: TinyWor
     kept: list[list[float]] = []
     real = lm_work_module.Work
 
-    class Spy(real):  # type: ignore[misc, valid-type]
-        def __post_init__(self) -> None:
-            kept.append([group.learning_rate for group in self.groups])
+    def spying(**given: Any) -> Any:
+        kept.append([group.learning_rate for group in given["groups"]])
+        return real(**given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lm_work_module, "Work", Spy)
+        patch.setattr(lm_work_module, "Work", spying)
         finetune.run(recipe, world.workspace, device="cpu")
         own = delta.changed(recipe, {"finetune.gate_learning_rate": 0.5})
         finetune.run(own, world.workspace, device="cpu")
@@ -308,28 +311,3 @@ def test_rows_without_likes_or_dislikes_cannot_decide(
     recipe = delta.changed(world.recipe, {"tune.rows": 1})
     with pytest.raises(RecloraError, match="lack likes or dislikes"):
         searched(recipe, world, trials=1)
-
-
-# -- the paper's grids --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "gated", "n"), [("meta", True, 96), ("meta", False, 24), ("lora", False, 18)]
-)
-def test_the_papers_grids_have_as_many_combinations_as_it_lists(
-    kind: str, gated: bool, n: int
-) -> None:
-    assert grids.combinations(grids.lm_grid_of(kind, gated=gated)) == n
-
-
-@pytest.mark.parametrize("kind", list(grids.LMS))
-def test_every_value_of_the_papers_grids_is_a_recipe(kind: str) -> None:
-    base = delta.changed(load("base"), {"adapter.kind": kind})
-    for key, values in grids.lm_grid_of(kind, gated=kind == "meta").items():
-        for value in values:
-            assert delta.value_at(delta.changed(base, {key: value}), key) == value
-
-
-def test_what_is_held_is_not_searched() -> None:
-    grid = grids.lm_grid_of("meta", gated=True, held=["finetune.epochs", "gate"])
-    assert set(grid) == {"finetune.batch_size", "finetune.learning_rate"}

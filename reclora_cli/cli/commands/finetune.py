@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reclora_cli import processes
 from reclora_cli.cli.options import (
     LogOptions,
     OutputOptions,
@@ -133,6 +134,7 @@ def _tune(opened: Session, recipe: Recipe, running: RunningOptions, how: dict[st
 def _search(opened: Session, recipe: Recipe, running: RunningOptions, how: dict[str, Any]) -> None:
     from reclora_cli.cli.render import tuned_lm as view
 
+    processes.require_alone("finetune --tune")
     result = opened.run("tune-lm", recipe, running, device=running.device.value, **how)
     opened.console.result(result, view.render(result))
     if not how["dry_run"]:
@@ -153,6 +155,7 @@ def _again(
     from reclora_cli.cli.render import finetune as view
     from reclora_cli.stages import locate, reproduce
 
+    processes.require_alone("finetune --from-run")
     if options.recipe is not None:
         raise UsageError("the recipe is the run's own", where="--from-run and --recipe")
     folder = reproduce.folder_of(opened.workspace, named)

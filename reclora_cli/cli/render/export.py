@@ -31,7 +31,7 @@ def render(result: ExportResult) -> RenderableType:
 def _facts(result: ExportResult) -> Table:
     cut = result.rank < result.full_rank
     entries: dict[str, RenderableType] = {
-        "mixture": _whose(result.mixture),
+        "mixture": result.mixture.described,
         "base model": result.base_identity or result.base_model,
         "rank": f"{result.rank}, cut down from {result.full_rank}" if cut else str(result.rank),
         "parameters": f"{count(result.parameters)} in {count(len(result.projections))} "
@@ -41,23 +41,6 @@ def _facts(result: ExportResult) -> Table:
     if cut:
         entries["error"] = f"{result.relative_error:.2%} of the update's Frobenius norm"
     return pairs(entries)
-
-
-def _whose(mixture: Mixture) -> str:
-    if mixture.kind == "everyone":
-        return "one LoRA for everyone; there is no gate"
-    if mixture.kind == "mean":
-        rows = mixture.rows or {}
-        by_split = ", ".join(f"{count(n)} {name}" for name, n in rows.items() if n)
-        of_all = f"{count(sum(rows.values()))} rows ({by_split})"
-        return (
-            f"user {mixture.user}, mean weights over {of_all}; "
-            f"a row's own differ by {mixture.moved or 0.0:.1%} on average"
-        )
-    if mixture.kind == "user":
-        return f"user {mixture.user}, now; the gate reads no item"
-    stood = "not rated, asked about now" if mixture.row is None else f"row {mixture.row}"
-    return f"user {mixture.user}, {mixture.title} ({stood})"
 
 
 def _weights(mixture: Mixture) -> Table:
