@@ -186,9 +186,10 @@ class GateRecipe(Section):
         description="none: R_c as it is (the paper); standard: each unit less its mean over the "
         "shots, divided by its spread over them"
     )
-    start: Literal["random", "even", "crm"] = Field(
+    start: Literal["auto", "random", "even", "crm"] = Field(
         description="random: as PyTorch starts linear layers; even: untrained, every row's "
-        "weights are 1 / K; crm: half of the experts lean to rows that the CRM calls likely"
+        "weights are 1 / K; crm: half of the experts lean to rows that the CRM calls likely; "
+        "auto: crm where it can be (normalise standard, norm after, R_c final), else random"
     )
     hidden: PositiveInt
     dropout: Fraction

@@ -178,7 +178,7 @@ class LmTraining:
 
     def _direction(self) -> torch.Tensor | None:
         """(d,) of the CRM's answer, for a gate that starts at it."""
-        if self.recipe.gate.start != "crm":
+        if locate.gate_start(self.recipe) != "crm":
             return None
         return torch.from_numpy(self.together.from_main(self.sources.crm.answer_direction))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from reclora_cli import catalog
 from reclora_cli.errors import MissingInputError
@@ -90,6 +90,16 @@ def crm_behaviours(recipe: Recipe) -> str:
 def needs_crm(recipe: Recipe) -> bool:
     """Whether the adapter's gate reads a CRM: a meta-LoRA of more than one expert does."""
     return recipe.adapter.kind == "meta" and recipe.adapter.experts > 1
+
+
+def gate_start(recipe: Recipe) -> Literal["random", "even", "crm"]:
+    """``gate.start``, with ``auto`` resolved: crm needs R_c to be what the CRM's output layer
+    reads, standardised, and no LayerNorm ahead of the gate's first layer."""
+    gate = recipe.gate
+    if gate.start != "auto":
+        return gate.start
+    able = (gate.normalise, gate.norm, recipe.crm.representation) == ("standard", "after", "final")
+    return "crm" if able else "random"
 
 
 def target_free_gate(recipe: Recipe) -> bool:

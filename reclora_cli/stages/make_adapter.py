@@ -8,6 +8,7 @@ from reclora_cli.lora import GateSettings, attach
 from reclora_cli.lora.adapters import Adapter, MetaAdapter, PlainLora
 from reclora_cli.recipe import Recipe
 from reclora_cli.seeding import stream_seed
+from reclora_cli.stages import locate
 
 
 def make_adapter(
@@ -30,8 +31,9 @@ def make_adapter(
         )
     gate = None
     if representation_width is not None:
-        own = recipe.gate.model_dump(exclude={"input"})
-        gate = GateSettings(input_width=representation_width, **own)
+        own = recipe.gate.model_dump(exclude={"input", "start"})
+        start = locate.gate_start(recipe)
+        gate = GateSettings(input_width=representation_width, start=start, **own)
     return MetaAdapter(
         attach(
             model,
