@@ -91,6 +91,6 @@ def _diverged(step: int, loss: float, checkpoints: Checkpoints | None) -> Reclor
         else "nothing was kept"
     )
     return RecloraError(
-        f"training diverged at step {step}: the loss is {loss}; {kept}",
+        f"training diverged at step {step}: the loss, or its gradient, is {loss}; {kept}",
         hint="Lower the learning rate with --set and repeat the command.",
     )

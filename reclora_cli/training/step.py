@@ -62,10 +62,13 @@ def take_step(
     loss = _backward(work, step, micro_batches)
     if not work.together.alone:
         loss = _sum_over_processes(work, loss)
-    if math.isfinite(loss):
-        if work.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(work.parameters(), work.clip_norm)
-        optimizer.step()
+    if not math.isfinite(loss):
+        return loss
+    if work.clip_norm is not None:
+        norm = torch.nn.utils.clip_grad_norm_(work.parameters(), work.clip_norm)
+        if not math.isfinite(float(norm)):  # A finite loss may have gradients that are not.
+            return math.nan
+    optimizer.step()
     return loss
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,16 @@ def test_where_no_checkpoint_is_whole_the_training_starts_anew_and_says_so(
         (True, False),
         (False, True),
     ]
+
+
+def test_a_gradient_that_is_not_finite_under_a_loss_that_is_changes_no_weight() -> None:
+    model, work = make_work()
+    before = weights(model).clone()
+    # sqrt(0) is finite, its derivative is not.
+    work = replace(work, loss=lambda batch: (0 * model(batch)).sqrt().mean())
+    with pytest.raises(RecloraError, match="diverged at step 1"):
+        fit(work)
+    assert torch.equal(weights(model), before)
 
 
 def test_divergence_names_the_step_and_the_last_good_checkpoint(tmp_path: Path) -> None:
