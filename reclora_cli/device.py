@@ -112,6 +112,11 @@ def has_fast_bf16(device: torch.device) -> bool:
     return False
 
 
+def could_be_bf16(device: torch.device, precision: str) -> bool:
+    """Whether ``auto`` computes in float32 where bfloat16 would be fast: a CPU with AMX."""
+    return precision == "auto" and device.type == "cpu" and has_fast_bf16(device)
+
+
 def attention(device: torch.device, dtype: torch.dtype) -> str | None:
     """The attention that Transformers is asked for; ``None`` leaves its choice, which is SDPA.
 

@@ -17,6 +17,7 @@ from reclora_cli import processes
 from reclora_cli import recipe as recipes
 from reclora_cli.data.audit import audit
 from reclora_cli.data.shots import sample_shots
+from reclora_cli.device import could_be_bf16
 from reclora_cli.lm.compiled import compiled
 from reclora_cli.lm.recompute import recomputed
 from reclora_cli.lora.adapters import Adapter
@@ -216,6 +217,11 @@ class LmTraining:
             f"{locate.method_name(self.recipe)}: {prompts:,} prompts, {work.steps:,} steps, "
             f"{adapter.parameter_count():,} trained parameters"
         )
+        if could_be_bf16(self.device, self.recipe.lm.precision):
+            progress.say(
+                "this CPU multiplies bfloat16 in hardware: --set lm.precision=bf16 takes about "
+                "half the time, with three digits in place of seven"
+            )
         if self.recipe.prompt.behaviours == "mixed":  # ReLLa's equal shots are not equal steps.
             steps = steps_of(len(self.rows), self.recipe.finetune)
             progress.say(

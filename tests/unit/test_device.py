@@ -63,7 +63,10 @@ def test_bfloat16_on_a_cpu_is_asked_for_and_refused_where_it_is_slow(
     _capabilities(monkeypatch, amx_bf16=True)
     assert device.compute_dtype(cpu, "bf16") == torch.bfloat16
     assert device.compute_dtype(cpu, "auto") == torch.float32
+    assert device.could_be_bf16(cpu, "auto")
+    assert not device.could_be_bf16(cpu, "fp32")
     _capabilities(monkeypatch, amx_bf16=False)
+    assert not device.could_be_bf16(cpu, "auto")
     with pytest.raises(UsageError, match="no units for bfloat16") as error:
         device.compute_dtype(cpu, "bf16")
     assert "lm.precision=fp32" in str(error.value.hint)
