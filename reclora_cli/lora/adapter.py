@@ -71,7 +71,8 @@ def save(meta: MetaLora, folder: Path, *, base_model: str = "") -> None:
         name: [tensors[f"{name}.A"].shape[2], tensors[f"{name}.B"].shape[2]]
         for name in meta.projections
     }
-    content = safetensors.torch.save(tensors, metadata={"format": "pt", "kind": KIND})
+    # One entry: safetensors writes several in an order of chance, and equal adapters would differ.
+    content = safetensors.torch.save(tensors, metadata={"kind": KIND})
     with explain_os_errors(folder):
         with atomic_file(folder / TENSORS) as file:
             file.write(content)

@@ -210,7 +210,7 @@ def test_gradients_of_a_quantised_base_are_the_same_when_activations_are_recompu
             _next_loss(model).backward()
         found.append([p.grad.clone() for p in meta.parameters() if p.grad is not None])
     assert len(found[0]) == len(found[1]) == 8
-    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
 
 
 @needs_bitsandbytes

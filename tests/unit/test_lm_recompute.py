@@ -22,6 +22,7 @@ def adapted(architecture: str, *overrides: str, targets: str = "") -> tuple[nn.M
     model = tiny_lm(architecture)
     names = targets or TARGETS.get(architecture, "q_proj, v_proj")
     small = ["adapter.experts=3", "adapter.rank=2", f"adapter.targets=[{names}]"]
+    small.append("gate.normalise=none")  # All tensors of the adapter are trained then.
     settings = load_recipe("ml-1m", overrides=[*small, *overrides])
     adapter = make_adapter(settings, model, WIDTH if settings.adapter.kind == "meta" else None)
     stream = torch.Generator().manual_seed(1)

@@ -156,7 +156,10 @@ def test_an_unknown_key_gets_the_nearest_of_its_section(override: str, suggestio
 def test_an_unknown_key_far_from_all_others_gets_the_list():
     with pytest.raises(UsageError) as caught:
         recipe.load("ml-1m", overrides=["gate.zzz=1"])
-    assert "Known: dropout, hidden, norm, scope, temperature." in problems(caught)[0]
+    assert (
+        "Known: dropout, hidden, input, norm, normalise, scope, start, temperature."
+        in problems(caught)[0]
+    )
 
 
 def test_a_missing_key_is_said_to_be_missing(tmp_path: Path):
