@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,12 @@ if TYPE_CHECKING:
 
 NAMES = ("auto", "cpu", "cuda", "mps")
 
-_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "out of memory")
+_NO_MEMORY = (
+    "DefaultCPUAllocator",
+    "not enough memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 _CONTROL_GROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "file"),
@@ -127,8 +131,20 @@ def attention(device: torch.device, dtype: torch.dtype) -> str | None:
 
     if device.type != "cuda" or dtype == torch.float32:
         return None
+    from transformers.utils import is_flash_attn_2_available
+
     ampere = torch.cuda.get_device_capability(device) >= (8, 0)
-    return "flash_attention_2" if ampere and importlib.util.find_spec("flash_attn") else None
+    return "flash_attention_2" if ampere and is_flash_attn_2_available() else None
+
+
+def wait(device: torch.device) -> None:
+    """Wait until ``device`` has computed what it was given; a CPU always has."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def out_of_memory(error: BaseException) -> bool:

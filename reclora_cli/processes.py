@@ -146,6 +146,11 @@ def local_rank() -> int:
     return _from_environment("LOCAL_RANK", 0)
 
 
+def on_this_machine() -> int:
+    """How many processes the launcher started here."""
+    return max(1, _from_environment("LOCAL_WORLD_SIZE", 1))
+
+
 def meet(device: torch.device) -> Processes:
     """Wait for the processes that this one was started with; ``ALONE`` if it was started alone.
 

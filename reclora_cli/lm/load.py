@@ -195,7 +195,7 @@ def _causal_model(
             device_map={"": device},
             attn_implementation=kernel,
         )
-    quantise.settle(model, device)
+    quantise.settle(model)
     return model
 
 

@@ -55,7 +55,9 @@ def obstacle(model: nn.Module) -> str | None:
     for kind in sorted(_rope_types(config)):
         if any(name in kind for name in _LENGTH_DEPENDENT):
             return f"its positions ({kind}) depend on how long the whole prompt is"
-    if _rounds_activations(model):
+    if any(getattr(part, "gradient_checkpointing", False) for part in model.modules()):
+        return "its blocks are computed again in a backward pass, and then keep no keys and values"
+    if any(type(part).__name__ == "Linear8bitLt" for part in model.modules()):
         return "LLM.int8() rounds activations by outliers of the whole batch"
     return None
 
@@ -71,7 +73,12 @@ def compute(model: nn.Module, ids_P: Tensor) -> ComputedPrefix:
     cache = DynamicCache()
     kept = {"logits_to_keep": 1} if "logits_to_keep" in forward_parameters(model) else {}
     model(input_ids=ids_P[None], past_key_values=cache, use_cache=True, **kept)
-    return ComputedPrefix(tuple((layer.keys, layer.values) for layer in cache.layers), len(ids_P))
+    layers = tuple((layer.keys, layer.values) for layer in cache.layers)
+    # What obstacle() is there to tell; else prompts would be scored without what they share.
+    config: Any = model.config
+    assert len(layers) == config.get_text_config(decoder=True).num_hidden_layers
+    assert all(keys.shape[-2] == len(ids_P) for keys, _ in layers)
+    return ComputedPrefix(layers, len(ids_P))
 
 
 def answer_logits_after(
@@ -120,10 +127,3 @@ def _rope_types(config: Any) -> set[str]:
     told = getattr(config.get_text_config(decoder=True), "rope_parameters", None) or {}
     each = [told, *(value for value in told.values() if isinstance(value, dict))]
     return {str(one["rope_type"]) for one in each if one.get("rope_type")}
-
-
-def _rounds_activations(model: nn.Module) -> bool:
-    """Whether 8-bit layers run as LLM.int8() does; on a CPU they do not (``lm.weight_only``)."""
-    if not getattr(model, "is_loaded_in_8bit", False):
-        return False
-    return next(model.parameters()).device.type != "cpu"

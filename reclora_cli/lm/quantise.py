@@ -1,7 +1,8 @@
 """8-bit and 4-bit bases through bitsandbytes, behind one option.
 
-8-bit is LLM.int8() (arXiv 2208.07339) on CUDA, and its weights alone on a CPU; 4-bit is NF4 with
-double quantisation (QLoRA, arXiv 2305.14314). Only the linear layers of the decoder are quantised.
+8-bit is the weights of LLM.int8() (arXiv 2208.07339) without its rounding of activations, see
+``lm.weight_only``; 4-bit is NF4 with double quantisation (QLoRA, arXiv 2305.14314). Only the linear
+layers of the decoder are quantised.
 
 What PEFT's ``prepare_model_for_kbit_training`` does, and how it is done here: all weights are
 frozen (``lm.load``). Norms and the vocabulary projection keep the compute precision, for they are
@@ -88,14 +89,14 @@ def _require_bitsandbytes(quantisation: str) -> None:
         )
 
 
-def settle(model: nn.Module, device: torch.device) -> None:
+def settle(model: nn.Module) -> None:
     """Make quantised layers compute the same in training and in scoring; a no-op without them.
 
-    On a CPU, 8-bit layers round their weights only (see ``lm.weight_only``). 4-bit layers are kept
+    8-bit layers round their weights only (see ``lm.weight_only``). 4-bit layers are kept
     from repacking themselves at their first pass without gradients: the repacked form lets no
     gradient through, so that a model scored once could not be tuned, and computes in bfloat16.
     """
-    if device.type == "cpu" and getattr(model, "is_loaded_in_8bit", False):
+    if getattr(model, "is_loaded_in_8bit", False):
         from reclora_cli.lm.weight_only import round_weights_only
 
         round_weights_only(model)

@@ -1,12 +1,14 @@
-"""8-bit layers on a CPU: weights in 8 bits, activations in full precision.
+"""8-bit layers: weights in 8 bits, activations in the precision of computing.
 
 bitsandbytes' LLM.int8() also rounds the activations, with outlier columns that depend on the whole
-batch. On a CPU that gains nothing, and a prompt's P(yes) then depends on its neighbours: on real
-prompts it moved by 0.03 to 0.05, in no particular direction, where 8-bit weights alone move all by
-nearly the same 0.013. They are also faster here. bitsandbytes has this path too, for layers in
-training mode (``MatMul8bitFp``), but it holds each layer's input until the backward pass, which
+batch, so that a prompt's P(yes) depends on its neighbours: on real prompts and a CPU it moved by
+0.03 to 0.05, in no particular direction, where 8-bit weights alone move all by nearly the same
+0.013. They are also faster there. bitsandbytes has this path too, for layers in training mode
+(``MatMul8bitFp``), but both of its paths hold each layer's input until the backward pass, which
 frozen weights never ask for: a third of what tuning keeps, and gradient checkpointing cannot take
-it away. So the product is our own; it gives the same bits.
+it away. So the product is our own; it gives the bits of ``MatMul8bitFp``. On a GPU it unpacks a
+layer's weights for each product, little beside the product with some thousands of tokens (reasoned:
+no GPU was at hand to measure it).
 """
 
 from __future__ import annotations

@@ -88,11 +88,13 @@ class GateSettings:
         ):
             if value not in known:
                 raise UsageError(f"{value!r} is not one of {known}", where=f"gate.{key}")
-        if self.start == "crm" and (self.norm, self.normalise) != ("after", "standard"):
+        fits = (self.norm, self.normalise) == ("after", "standard") and self.hidden > 1
+        if self.start == "crm" and not fits:
             raise UsageError(
-                "a start from the CRM's answer needs norm: after and normalise: standard",
+                "a start from the CRM's answer needs norm: after and normalise: standard, and "
+                "hidden of 2 or more",
                 where="gate.start",
-                hint="Add `--set gate.norm=after --set gate.normalise=standard`.",
+                hint="Use --set gate.start=auto, which starts so where it can.",
             )
 
 
@@ -167,7 +169,7 @@ class Gate(nn.Module):
         """
         if self.settings.normalise == "none":
             return
-        spread_W, mean_W = torch.std_mean(representation_NW.double(), dim=0, correction=0)
+        spread_W, mean_W = torch.std_mean(representation_NW.cpu().double(), dim=0, correction=0)
         still_W = spread_W <= 1e-6 * mean_W.abs().clamp_min(1e-6)
         self.input_mean.copy_(mean_W)
         self.input_spread.copy_(spread_W.masked_fill(still_W, 1.0))

@@ -82,9 +82,8 @@ def read_peft(folder: Path) -> PeftLora:
     with _opened(file) as opened:
         shapes = {name: _shape(opened, name, file) for name in opened.keys()}  # noqa: SIM118
         metadata = opened.metadata() or {}
-    return PeftLora(
-        folder, settings, _widths(shapes, settings.rank, file), metadata.get(BASE_IDENTITY, "")
-    )
+    base = _shown(metadata.get(BASE_IDENTITY, ""))
+    return PeftLora(folder, settings, _widths(shapes, settings.rank, file), base)
 
 
 def content_hash(folder: Path) -> str:

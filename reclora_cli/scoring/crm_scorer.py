@@ -259,7 +259,7 @@ def _read_batch(model: Crm, batch: CrmBatch, device: torch.device, read: Read) -
 
 
 def _probability(model: Crm, batch: CrmBatch) -> Tensor:
-    return torch.sigmoid(model(batch).double())
+    return torch.sigmoid(model(batch).cpu().double())  # Apple's GPUs have no float64.
 
 
 def _representation(model: Crm, batch: CrmBatch) -> Tensor:

@@ -95,8 +95,8 @@ def answer(
         progress.task("score", total=len(encoded), unit="rows") as task,
     ):
         for chosen, logits_BV in passes.all(groups):
-            two_B2 = logits_BV[:, columns].double()
-            probability[chosen] = torch.softmax(two_B2, dim=-1)[:, 0].cpu().numpy()
+            two_B2 = logits_BV[:, columns].cpu().double()  # Apple's GPUs have no float64.
+            probability[chosen] = torch.softmax(two_B2, dim=-1)[:, 0].numpy()
             task.advance(len(chosen))
         for _ in range(idle):
             passes.once_more()

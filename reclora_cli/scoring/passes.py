@@ -25,6 +25,9 @@ from reclora_cli.scoring.prefix import SharedPrompts
 if TYPE_CHECKING:
     from reclora_cli.lm.prefix import ComputedPrefix
 
+_HELD = 8
+"""Tokens of a batch, those of a shared prefix counted for each prompt, in ``batch_tokens``."""
+
 Indices = NDArray[np.int64]
 Logits = tuple[Indices, torch.Tensor]
 """Prompts, and their logits (B, V) at the first answer position."""
@@ -94,8 +97,12 @@ class Passes:
     def _batches(self, asked: Indices, prefix: ComputedPrefix | None) -> Iterator[Logits]:
         start = prefix.length if prefix else 0
         for part in micro_batches(self._encoded.lengths[asked] - start, self._batch_tokens):
-            for chosen in self._cut(asked[part]):
-                yield from self._within_memory(chosen, prefix)
+            # Each prompt's layers copy the prefix: a batch may hold so many tokens with it.
+            with_it = int(self._encoded.lengths[asked[part]].max()) * len(part)
+            pieces = -(-with_it // (_HELD * self._batch_tokens))
+            for held in np.array_split(asked[part], min(pieces, len(part))):
+                for chosen in self._cut(held):
+                    yield from self._within_memory(chosen, prefix)
 
     def _cut(self, chosen: Indices) -> list[Indices]:
         """A batch in as many pieces as the memory has shown to need."""

@@ -162,6 +162,8 @@ def make(
     """
     recipe, artefact, watch = training.recipe, training.artefact, Stopwatch()
     if training.together.main:
+        if artefact.manifest() is not None:
+            training.forget(inputs)  # Of a tuning that was killed when all but this was done.
         artefact.unfinish()
     tuned = training.train(inputs, progress, **how)
     result = _result_of(training, tuned, watch.seconds)
@@ -177,6 +179,7 @@ def make(
                 seconds=result.seconds,
             )
         )
+        training.forget(inputs)
     return result
 
 

@@ -1,10 +1,12 @@
 """One tuning of an adapter inside a frozen LM: what it reads, its steps, and what it leaves.
 
-recipe.yaml  shots.npy  log.jsonl  adapter/  population_*.npy  checkpoints/ (while it runs)
+recipe.yaml  shots.npy  computed.json  log.jsonl  adapter/  population_*.npy
+checkpoints/ (while it runs)
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -30,7 +32,7 @@ from reclora_cli.stages.import_adapter import begin
 from reclora_cli.stages.lm_tuned import Repeated, Tuned, hashes_of
 from reclora_cli.stages.make_adapter import make_adapter
 from reclora_cli.stages.plan_tuning import micro_batch_of
-from reclora_cli.stages.runs import RECIPE_FILE, SHOTS_FILE
+from reclora_cli.stages.runs import COMPUTED_FILE, RECIPE_FILE, SHOTS_FILE
 from reclora_cli.training import Checkpoints, Log, StepLog, Work, fit
 from reclora_cli.training.lm_work import (
     MICRO_BATCH,
@@ -43,7 +45,7 @@ from reclora_cli.training.lm_work import (
 from reclora_cli.training.loop import AfterStep
 from reclora_cli.training.micro_batch import MicroBatchPlan, MicroBatchTokens
 from reclora_cli.training.tensorboard import open_logs
-from reclora_cli.workspace import Artefact, Workspace, atomic_file, write_text
+from reclora_cli.workspace import Artefact, Workspace, atomic_file, write_json, write_text
 
 
 class Watcher(AfterStep, Protocol):
@@ -120,7 +122,7 @@ class LmTraining:
         if repeated:
             repeated.require(read, self.artefact.path)
         with self._adapter(speaker, examples, progress) as adapter:
-            plan = self._micro_batch(examples, repeated, progress)
+            plan = self._micro_batch(examples, self._begun(checkpoints) or repeated, progress)
             work = self._work(speaker, adapter, examples, MicroBatchTokens(plan.tokens, progress))
             self._tell(adapter, work, len(examples), progress)
             with self._logs(work, tensorboard=tensorboard) as logs, self._passes(speaker, plan):
@@ -130,7 +132,7 @@ class LmTraining:
                 )
             if watcher:
                 watcher.finished(memory)
-            self._finish(speaker, adapter, examples, checkpoints)
+            self._finish(speaker, adapter, examples)
             return Tuned(
                 examples=len(examples),
                 steps=memory["steps"],
@@ -183,6 +185,14 @@ class LmTraining:
             return None
         return torch.from_numpy(self.together.from_main(self.sources.crm.answer_direction))
 
+    def _begun(self, checkpoints: Checkpoints) -> Repeated | None:
+        """How the tuning that lies here half made is computed: it goes on in the same way."""
+        file = self.artefact.path / COMPUTED_FILE
+        known = self.together.from_main(
+            lambda: json.loads(file.read_text()) if checkpoints.there and file.is_file() else {}
+        )
+        return Repeated(read={}, computed=known) if known else None
+
     def _micro_batch(
         self, examples: Examples, repeated: Repeated | None, progress: Progress
     ) -> MicroBatchPlan:
@@ -191,9 +201,14 @@ class LmTraining:
         settings = repeated.micro_batches(own) if repeated else own
         make = partial(make_adapter, self.recipe, representation_width=examples.width)
         lengths = lengths_of(examples)
-        return self.together.from_main(
-            lambda: micro_batch_of(self.recipe, settings, make, lengths, self.device, progress)
-        )
+
+        def chosen() -> MicroBatchPlan:
+            plan = micro_batch_of(self.recipe, settings, make, lengths, self.device, progress)
+            told = {"micro_batch_tokens": plan.tokens, "gradient_checkpointing": plan.recompute}
+            write_json(self.artefact.path / COMPUTED_FILE, told)
+            return plan
+
+        return self.together.from_main(chosen)
 
     def _work(
         self, speaker: Speaker, adapter: Adapter, examples: Examples, micro_batch: MicroBatchTokens
@@ -244,9 +259,7 @@ class LmTraining:
         with recomputed(model, plan.recompute), compiled(model, self.recipe.finetune.compile):
             yield
 
-    def _finish(
-        self, speaker: Speaker, adapter: Adapter, examples: Examples, checkpoints: Checkpoints
-    ) -> None:
+    def _finish(self, speaker: Speaker, adapter: Adapter, examples: Examples) -> None:
         adapter.train(False)
         if not self.together.main:
             return
@@ -256,7 +269,11 @@ class LmTraining:
             weights = population.gate_weights(adapter, represented, self.device)
             users = self.sources.store.row_user(self.rows)
             population.write(self.artefact.path, population.measure(weights, users))
-        checkpoints.clear()
+
+    def forget(self, inputs: Mapping[str, str]) -> None:
+        """Remove the checkpoints: the run's folder is finished, or starts anew."""
+        if self.together.main:
+            self._checkpoints(inputs).clear()
 
     def _computed(self, work: Work[AnswerBatch], plan: MicroBatchPlan) -> dict[str, Any]:
         return {

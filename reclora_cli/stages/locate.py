@@ -99,7 +99,7 @@ def gate_start(recipe: Recipe) -> Literal["random", "even", "crm"]:
     if gate.start != "auto":
         return gate.start
     able = (gate.normalise, gate.norm, recipe.crm.representation) == ("standard", "after", "final")
-    return "crm" if able else "random"
+    return "crm" if able and gate.hidden > 1 else "random"
 
 
 def target_free_gate(recipe: Recipe) -> bool:

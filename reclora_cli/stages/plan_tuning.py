@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from reclora_cli.device import out_of_memory
 from reclora_cli.errors import MissingInputError
 from reclora_cli.lm.answers import Answers
 from reclora_cli.lm.compiled import compiled
@@ -138,7 +139,8 @@ def positions(lengths: Lengths, batch_size: int, rows: int, answer_tokens: int) 
     most = 0
     for at in range(0, min(len(order), _BATCHES_LOOKED_AT * batch_size), batch_size):
         of_step = np.sort(lengths[order[at : at + batch_size]])[::-1]
-        spread = of_step[: len(of_step) - rows + 1] - of_step[rows - 1 :]
+        last = min(rows, len(of_step))  # A last step may have fewer rows.
+        spread = of_step[: len(of_step) - last + 1] - of_step[last - 1 :]
         most = max(most, int(spread.max(initial=0)))
     return min(rows * answer_tokens, answer_tokens + most)
 
@@ -206,8 +208,14 @@ def _measured(
         micro_batch=MicroBatchTokens(micro_batch.tokens),
     )
     on = recipe.finetune.compile
-    with recomputed(model, micro_batch.recompute), compiled(model, on):
-        return measure(work)
+    try:
+        with recomputed(model, micro_batch.recompute), compiled(model, on):
+            return measure(work)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        progress.warn("out of memory in the warm-up: the time is told by arithmetic alone")
+        return None
 
 
 def _padding(lengths: Lengths, batch_size: int, tokens: int) -> float:

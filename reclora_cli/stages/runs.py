@@ -16,6 +16,7 @@ from reclora_cli.stages import locate
 from reclora_cli.workspace import Artefact, Manifest, Workspace
 
 RECIPE_FILE = "recipe.yaml"
+COMPUTED_FILE = "computed.json"
 SHOTS_FILE = "shots.npy"
 
 

@@ -105,6 +105,11 @@ class Checkpoints:
             hint="Undo that to go on from them, or repeat the command with --force to start anew.",
         )
 
+    @property
+    def there(self) -> bool:
+        """Whether there is any, whole or not."""
+        return bool(self._found())
+
     def clear(self) -> None:
         """Remove all checkpoints: the training is finished, or starts anew."""
         shutil.rmtree(self.folder, ignore_errors=True)

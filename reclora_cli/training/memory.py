@@ -25,7 +25,7 @@ from reclora_cli.lora.adapters import Adapter
 from reclora_cli.recipe.tree import LmRecipe
 from reclora_cli.training import trace
 
-_RUNTIME = {"cpu": 650_000_000, "cuda": 600_000_000, "mps": 650_000_000}
+RUNTIME = {"cpu": 650_000_000, "cuda": 600_000_000, "mps": 650_000_000}
 """Python, torch, transformers and the dataset's parts that are read; on CUDA its context."""
 
 _ALLOCATOR = 0.06
@@ -141,7 +141,8 @@ class MemoryPlanner:
             raise Untraceable(
                 f"no memory plan for this architecture ({_first_line(error)})",
                 where=self.description.name,
-                hint="Give --set finetune.micro_batch_tokens=N; the tuning itself needs no plan.",
+                hint="The tuning needs no plan: run it without --dry-run. Its micro-batches are "
+                "those of --set finetune.micro_batch_tokens=N.",
             ) from error
 
     def _terms(
@@ -165,7 +166,7 @@ class MemoryPlanner:
     def _memory(self, kept: dict[str, int], trained: int) -> Memory:
         weights, unpacked = self._weights()
         return Memory(
-            runtime=_RUNTIME[self._device.type],
+            runtime=RUNTIME[self._device.type],
             weights=weights,
             unpacked=unpacked,
             trained=trained,

@@ -11,10 +11,11 @@ from typing import Literal
 
 import torch
 
+from reclora_cli import processes
 from reclora_cli.device import free_memory, held_memory
 from reclora_cli.errors import RecloraError
 from reclora_cli.progress import SILENT, Progress
-from reclora_cli.training.memory import Memory
+from reclora_cli.training.memory import RUNTIME, Memory
 
 _ENOUGH = {"cpu": 1280, "mps": 4096, "cuda": 16384}
 """Tokens after which a larger micro-batch is no faster on a device of this kind."""
@@ -49,9 +50,17 @@ class MicroBatchPlan:
 
 
 def budget_of(device: torch.device, share: float) -> int | None:
-    """``share`` of what this process could hold in all: what it holds now, and what is free."""
+    """``share`` of what this process could hold in all: what it holds now, and what is free.
+
+    Processes that share a machine's memory share what is free of it. On CUDA the context, which a
+    plan counts, is there already and in neither figure.
+    """
     free = free_memory(device)
-    return None if free is None else round(share * (free + held_memory(device)))
+    if free is None:
+        return None
+    if device.type == "cuda":
+        return round(share * (free + held_memory(device) + RUNTIME["cuda"]))
+    return round(share * (free / processes.on_this_machine() + held_memory(device)))
 
 
 def choose(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from reclora_cli.device import wait
 from reclora_cli.lm.describe import LmDescription
 from reclora_cli.training.micro_batch import MicroBatchPlan
 from reclora_cli.training.warm_up import Rate
@@ -123,16 +124,18 @@ def predict(
 def matmul_rate(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-    size: int = 1024,
     seconds: float = 0.3,
 ) -> float:
     """FLOP/s of square matrix products on ``device``, over a few tenths of a second."""
+    # On a GPU, as large as what it is good at, and several before each wait.
+    size, at_once = (1024, 1) if device.type == "cpu" else (8192, 4)
     a = torch.randn(size, size, device=device, dtype=dtype)
     a @ a
+    wait(device)
     done, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        a @ a
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        done += 1
+        for _ in range(at_once):
+            a @ a
+        wait(device)
+        done += at_once
     return done * 2 * size**3 / (time.perf_counter() - start)

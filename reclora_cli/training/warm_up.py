@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from reclora_cli.device import wait
 from reclora_cli.training.lm_work import AnswerBatch
 from reclora_cli.training.step import make_optimizer
 from reclora_cli.training.work import Work
@@ -53,7 +54,7 @@ def measure(work: Work[AnswerBatch], seconds: float = 5.0) -> Rate:
 def _pass(work: Work[AnswerBatch], batch: AnswerBatch) -> None:
     with torch.random.fork_rng(devices=[]), work.during(batch):
         work.loss(batch).backward()  # type: ignore[no-untyped-call]
-    _wait(batch.ids_BT.device)
+    wait(batch.ids_BT.device)
 
 
 def _update(work: Work[AnswerBatch]) -> float:
@@ -63,13 +64,8 @@ def _update(work: Work[AnswerBatch]) -> float:
         group["weight_decay"] = 0.0
     device = work.parameters()[0].device
     optimizer.step()  # Allocates the moments.
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     optimizer.step()
-    _wait(device)
+    wait(device)
     return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from reclora_cli import recipe as recipes
 from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.pipeline import graph
 from reclora_cli.recipe import Recipe, delta
-from reclora_cli.stages import locate, reproduce, runs
+from reclora_cli.stages import lm_training, locate, reproduce, runs
 from reclora_cli.workspace import Artefact
 from tests.finetuning import Killed, Listening, adapter_of, copied, kill_after, same, tuned
 from tests.world import TinyWorld
@@ -61,6 +62,32 @@ def test_a_killed_tuning_repeated_gives_the_same_adapter_bit_for_bit(
     assert same(adapter_of(resumed), expected)
     assert any("going on from step" in line for line in again.said)
     assert (Path(straight.artefact) / "log.jsonl").read_text() == log
+
+
+def test_a_tuning_goes_on_computed_as_it_was_begun_whatever_memory_is_free_by_then(
+    world: TinyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = delta.changed(world.recipe, {"finetune.gradient_checkpointing": "auto"})
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(Killed):
+            tuned(recipe, world)
+    file = locate.run(recipe, world.workspace).path / "computed.json"
+    begun = json.loads(file.read_text())
+    assert begun["gradient_checkpointing"] is False
+    file.write_text(json.dumps({**begun, "gradient_checkpointing": True}))  # As with less memory.
+
+    asked = []
+    choose = lm_training.micro_batch_of
+
+    def choosing(recipe, settings, *others):
+        asked.append(settings)
+        return choose(recipe, settings, *others)
+
+    monkeypatch.setattr(lm_training, "micro_batch_of", choosing)
+    tuned(recipe, world)
+    assert [one.gradient_checkpointing for one in asked] == ["on"]
+    assert [one.micro_batch_tokens for one in asked] == [begun["micro_batch_tokens"]]
 
 
 def test_another_seed_gives_another_adapter(world: TinyWorld) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from reclora_cli.lm.forward import answer_logits
 from reclora_cli.lm.head import FewTokens, only_tokens
 from reclora_cli.lm.prefix import answer_logits_after, compute, obstacle
+from reclora_cli.lm.recompute import recomputed
 from tests.tiny_lms import ARCHITECTURES, VOCABULARY, tiny_lm, tokens
 
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2}
@@ -52,12 +53,17 @@ def test_positions_that_depend_on_the_whole_length_are_refused() -> None:
 
 
 def test_rounding_by_outliers_of_the_whole_batch_is_refused_where_it_is_done() -> None:
-    elsewhere = unmade("LlamaConfig", "LlamaForCausalLM", **SMALL, **HEADS)
-    elsewhere.is_loaded_in_8bit = True  # type: ignore[assignment]
-    assert "LLM.int8()" in str(obstacle(elsewhere))
-    on_a_cpu = tiny_lm()
-    on_a_cpu.is_loaded_in_8bit = True
-    assert obstacle(on_a_cpu) is None
+    rounding = unmade("LlamaConfig", "LlamaForCausalLM", **SMALL, **HEADS)
+    assert obstacle(rounding) is None
+    rounding.model.layers[0].mlp.up_proj = type("Linear8bitLt", (nn.Linear,), {})(2, 2)
+    assert "LLM.int8()" in str(obstacle(rounding))
+
+
+def test_blocks_that_are_computed_again_share_nothing_for_they_keep_no_keys_and_values() -> None:
+    model = tiny_lm()
+    with recomputed(model):
+        assert "computed again" in str(obstacle(model))
+    assert obstacle(model) is None
 
 
 def test_a_model_told_to_look_both_ways_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from reclora_cli.lm.find import find
 from reclora_cli.lm.skeleton import skeleton
 from reclora_cli.recipe import load as load_recipe
 from reclora_cli.stages.make_adapter import make_adapter
+from reclora_cli.stages.plan_tuning import positions
 from reclora_cli.training import trace
 from reclora_cli.training.activations import saved_bytes
 from reclora_cli.training.live_bytes import Kept, LiveBytes
@@ -158,3 +160,11 @@ def test_what_is_kept_is_told_by_the_innermost_part() -> None:
     with kept.watching({outer: "outer", inner: "inner"}):
         outer(torch.empty(2, 3, device="meta"))
     assert kept.by_part == {"inner": 24, "outer": 24}  # The input; the sigmoid's output.
+
+
+def test_a_last_step_of_fewer_rows_than_a_micro_batch_is_planned_too() -> None:
+    alike = np.full(11, 20)  # Steps of 8 and of 3 rows.
+    assert positions(alike, batch_size=8, rows=5, answer_tokens=3) == 3
+    one_longer = np.array([20] * 10 + [25])
+    assert positions(one_longer, batch_size=11, rows=11, answer_tokens=3) == 3 + 5
+    assert positions(one_longer, batch_size=11, rows=40, answer_tokens=3) == 3 + 5
