@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers
 
 from reclora_cli import device
 from reclora_cli.errors import UsageError
@@ -82,14 +83,14 @@ def test_flash_attention_is_asked_for_on_newer_gpus_that_have_the_package(
 ):
     cuda, half = torch.device("cuda"), torch.bfloat16
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(transformers.utils, "is_flash_attn_2_available", lambda: True)
     assert device.attention(cuda, half) == "flash_attention_2"
     assert device.attention(cuda, torch.float32) is None
     assert device.attention(torch.device("cpu"), half) is None
-    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(transformers.utils, "is_flash_attn_2_available", lambda: False)
     assert device.attention(cuda, half) is None
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(transformers.utils, "is_flash_attn_2_available", lambda: True)
     assert device.attention(cuda, half) is None
 
 
