@@ -60,7 +60,7 @@ def grown(adapter: Path) -> None:
     tensors = load(file.read_bytes())
     stream = torch.Generator().manual_seed(0)
     for name, tensor in tensors.items():
-        if name.startswith("gate."):
+        if name.startswith("gate.") and not name.startswith("gate.input_"):  # Not what it measured.
             tensor += torch.randn(tensor.shape, generator=stream)
         elif name.endswith((".B", "lora_B.weight")):
             tensor.copy_(torch.randn(tensor.shape, generator=stream) * 0.6)
