@@ -11,6 +11,7 @@ The launcher's configuration may say that the frozen LM is sharded over the proc
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -174,10 +175,19 @@ def meet(device: torch.device) -> Processes:
 
     with _meeting():
         state = PartialState(cpu=device.type == "cpu", timeout=_PATIENCE)
+    # Left to the interpreter's end, the group's own threads may abort a process that is done.
+    atexit.unregister(_part)
+    atexit.register(_part)
     met = started()
     found = (state.process_index, state.num_processes)
     assert found == (met.rank, met.count), f"accelerate found {found}, the launcher started {met}"
     return met
+
+
+def _part() -> None:
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
 
 
 def _check_configuration() -> None:
