@@ -26,6 +26,8 @@ class CrmSearch(Search):
         UsageError: the model has no grid, or all of it is held.
     """
 
+    stage = "pretrain-crm"
+
     def __init__(
         self, recipe: Recipe, workspace: Workspace, device: torch.device, held: Collection[str]
     ) -> None:
@@ -45,12 +47,6 @@ class CrmSearch(Search):
 
     def place(self, recipe: Recipe) -> Artefact:
         return locate.crm(recipe, self.workspace)
-
-    def fingerprint(self, recipe: Recipe) -> str:
-        return locate.fingerprint_of("pretrain-crm", recipe)
-
-    def inputs(self, recipe: Recipe) -> dict[str, str]:
-        return locate.inputs_of("pretrain-crm", recipe, self.workspace)
 
     def train(
         self,

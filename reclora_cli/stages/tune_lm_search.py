@@ -46,6 +46,8 @@ class LmSearch(Search):
         UsageError: the recipe tunes nothing, or all of the grid is held.
     """
 
+    stage = "finetune"
+
     def __init__(
         self,
         recipe: Recipe,
@@ -83,12 +85,6 @@ class LmSearch(Search):
 
     def place(self, recipe: Recipe) -> Artefact:
         return locate.run(recipe, self.workspace)
-
-    def fingerprint(self, recipe: Recipe) -> str:
-        return locate.fingerprint_of("finetune", recipe)
-
-    def inputs(self, recipe: Recipe) -> dict[str, str]:
-        return locate.inputs_of("finetune", recipe, self.workspace)
 
     def train(
         self,

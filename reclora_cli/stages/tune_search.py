@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from reclora_cli import recipe as recipes
 from reclora_cli.progress import Progress
 from reclora_cli.recipe import Recipe, delta, grids
 from reclora_cli.seeding import numpy_stream
+from reclora_cli.stages import locate
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.crm_validation import unseen_share_of_test
 from reclora_cli.stages.tune_study import Asked, Kept, Settings, TrialLine, TuningStudy
@@ -82,11 +83,14 @@ class Search(ABC):
         kept: which validation pass a trial is judged by.
 
     Attributes:
+        stage: what a trial is one of, as ``stages.locate`` names it.
         unseen_share: of test rows, whose user has no training row.
 
     Raises:
         UsageError: several processes were started.
     """
+
+    stage: ClassVar[str]
 
     def __init__(
         self,
@@ -113,14 +117,6 @@ class Search(ABC):
         """Where what ``recipe`` trains lies when it is trained alone."""
 
     @abstractmethod
-    def fingerprint(self, recipe: Recipe) -> str:
-        """Of the parts of ``recipe`` that decide what it trains."""
-
-    @abstractmethod
-    def inputs(self, recipe: Recipe) -> dict[str, str]:
-        """Identities of what a training under ``recipe`` reads."""
-
-    @abstractmethod
     def train(
         self,
         recipe: Recipe,
@@ -135,6 +131,14 @@ class Search(ABC):
     @abstractmethod
     def cost(self, recipe: Recipe) -> tuple[float, int]:
         """Seconds and bytes of memory that a trial under ``recipe`` would take, unpruned."""
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Of the parts of ``recipe`` that decide what it trains."""
+        return locate.fingerprint_of(self.stage, recipe)
+
+    def inputs(self, recipe: Recipe) -> dict[str, str]:
+        """Identities of what a training under ``recipe`` reads."""
+        return locate.inputs_of(self.stage, recipe, self.workspace)
 
     def changed(self, settings: Settings) -> Recipe:
         """The recipe of a trial."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reclora_cli.errors import MissingInputError, UsageError
-from reclora_cli.recipe import delta
+from reclora_cli.recipe import Recipe, delta
 from tests.finetuning import Killed, Listening, adapter_of, copied, kill_after, same, tuned
 from tests.world import TinyWorld
 
@@ -73,17 +74,24 @@ def test_prompts_longer_than_the_context_are_shortened_counted_and_reported(
     assert f"{cut.shortened_prompts} prompts lost behaviours" in drawn(view.render(cut))
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    world: TinyWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = delta.changed(world.recipe, {"finetune.epochs": 2})
+def killed_after_seven_steps(
+    recipe: Recipe, world: TinyWorld, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Any, list[Path]]:
+    """The adapter that a tuning gives, and the checkpoints of the same one killed under way."""
     expected = adapter_of(straight := tuned(recipe, world))
     shutil.rmtree(straight.artefact)
     with monkeypatch.context() as patch:
         kill_after(patch, 7)
         with pytest.raises(Killed):
             tuned(recipe, world)
-    *_, before, last = sorted((Path(straight.artefact) / "checkpoints").glob("step-*"))
+    return expected, sorted((Path(straight.artefact) / "checkpoints").glob("step-*"))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    world: TinyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = delta.changed(world.recipe, {"finetune.epochs": 2})
+    expected, (*_, before, last) = killed_after_seven_steps(recipe, world, monkeypatch)
     file = last / "optimizer.safetensors"
     file.write_bytes(file.read_bytes()[:-9])
     progress = Listening()
@@ -98,13 +106,7 @@ def test_where_every_checkpoint_is_damaged_it_starts_anew_and_says_so(
     world: TinyWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = delta.changed(world.recipe, {"finetune.epochs": 2})
-    expected = adapter_of(straight := tuned(recipe, world))
-    shutil.rmtree(straight.artefact)
-    with monkeypatch.context() as patch:
-        kill_after(patch, 7)
-        with pytest.raises(Killed):
-            tuned(recipe, world)
-    found = sorted((Path(straight.artefact) / "checkpoints").glob("step-*"))
+    expected, found = killed_after_seven_steps(recipe, world, monkeypatch)
     (found[0] / "state.json").write_text("[]")
     (found[1] / "model.safetensors").write_bytes(b"")
     progress = Listening()
