@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ T = TypeVar("T")
 _PATIENCE = timedelta(hours=6)
 """How long a process waits for the others: the main one may bootstrap, or encode, for a while. One
 that dies is noticed at once, by the launcher and by its closed connections."""
+
+_LAST_TENSORS_S = 0.2
 
 _ON = {"1", "true", "yes", "y", "t", "on"}
 """What accelerate takes for true in its environment variables."""
@@ -171,11 +174,15 @@ def meet(device: torch.device) -> Processes:
             where="--device",
             hint="Start one process, or use --device cpu.",
         )
+    # Its functions take the group of the moment it is imported as a default argument. Imported later
+    # (Transformers does), it would keep the group, and with it the group's threads, past `_part`.
+    import torch.distributed.nn.functional  # noqa: F401
     from accelerate import PartialState
 
     with _meeting():
         state = PartialState(cpu=device.type == "cpu", timeout=_PATIENCE)
-    # Left to the interpreter's end, the group's own threads may abort a process that is done.
+    # Threads that live on into the interpreter's end, and then drop the last tensor of a meeting,
+    # abort a process that is done.
     atexit.unregister(_part)
     atexit.register(_part)
     met = started()
@@ -188,6 +195,9 @@ def _part() -> None:
     from accelerate import PartialState
 
     PartialState().destroy_process_group()
+    if started().sharded:
+        # What shards the LM keeps the group: its threads are given time to drop their last tensors.
+        time.sleep(_LAST_TENSORS_S)
 
 
 def _check_configuration() -> None:

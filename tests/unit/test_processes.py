@@ -48,6 +48,28 @@ torch.save(model.state_dict(), folder / f"weights-{together.rank}.pt")
 """
 
 
+_PARTING = """
+import atexit, os, sys
+from pathlib import Path
+
+def threads():
+    tasks = Path("/proc/self/task").iterdir()
+    names = [(task / "comm").read_text().strip() for task in tasks]
+    return [name for name in names if "gloo" in name]
+
+# Registered before the processes meet, so called after they part.
+atexit.register(lambda: print(f"at the end: {threads()}", flush=True))
+
+import torch
+from reclora_cli import processes
+together = processes.meet(torch.device("cpu"))
+together.wait()
+import torch.distributed.nn.functional  # as Transformers does, later
+if together.main:
+    print(f"together: {threads() != []}", flush=True)
+"""
+
+
 def regression(together: Processes = ALONE) -> tuple[torch.nn.Module, Work[torch.Tensor]]:
     """20 steps of 7 rows each, so that shares are uneven; every fourth step has a single row."""
     rows = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
@@ -171,6 +193,17 @@ def passes(lines: list[dict[str, Any]]) -> list[dict[str, float]]:
 
 def losses(lines: list[dict[str, Any]]) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads Linux's /proc")
+def test_no_thread_of_the_group_lives_on_into_the_end_of_a_process(tmp_path: Path) -> None:
+    script = tmp_path / "parting.py"
+    script.write_text(_PARTING, encoding="utf-8")
+    done = start_two(script)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.split("\n")
+    assert said.count("together: True") == 1
+    assert said.count("at the end: []") == 2
 
 
 def test_a_command_of_one_process_refuses_two(tiny_copy: TinyWorld) -> None:
