@@ -67,6 +67,36 @@ PROMPT_TEMPLATES = Registry(
     },
 )
 
+VARIANTS = Registry(
+    "variant",
+    {
+        "without-meta-lora": "reclora_cli.variants.without_meta_lora:VARIANT",
+        "same-param": "reclora_cli.variants.same_param:VARIANT",
+        "without-long-retriever": "reclora_cli.variants.without_long_retriever:VARIANT",
+        "without-short-retriever": "reclora_cli.variants.without_short_retriever:VARIANT",
+        "without-retrievers": "reclora_cli.variants.without_retrievers:VARIANT",
+        "uniform-gate": "reclora_cli.variants.uniform_gate:VARIANT",
+        "shuffled-crm": "reclora_cli.variants.shuffled_crm:VARIANT",
+        "random-crm": "reclora_cli.variants.random_crm:VARIANT",
+        "weights-mixing": "reclora_cli.variants.weights_mixing:VARIANT",
+        "full-mixing": "reclora_cli.variants.full_mixing:VARIANT",
+        "shared-gate": "reclora_cli.variants.shared_gate:VARIANT",
+        "user-gate": "reclora_cli.variants.user_gate:VARIANT",
+        "pre-mlp": "reclora_cli.variants.pre_mlp:VARIANT",
+        "crm-on-shots": "reclora_cli.variants.crm_on_shots:VARIANT",
+        "guide-autoint": "reclora_cli.variants.guides:AUTOINT",
+        "guide-caser": "reclora_cli.variants.guides:CASER",
+        "guide-ctr-bert": "reclora_cli.variants.guides:CTR_BERT",
+        "guide-dcnv2": "reclora_cli.variants.guides:DCNV2",
+        "guide-deepfm": "reclora_cli.variants.guides:DEEPFM",
+        "guide-din": "reclora_cli.variants.guides:DIN",
+        "guide-gru4rec": "reclora_cli.variants.guides:GRU4REC",
+        "guide-sasrec": "reclora_cli.variants.guides:SASREC",
+        "guide-sim": "reclora_cli.variants.guides:SIM",
+    },
+)
+"""Changes of a method, for ``reclora ablate``; in the order of tables."""
+
 STAGES = Registry(
     "stage",
     {

@@ -174,8 +174,8 @@ def meet(device: torch.device) -> Processes:
             where="--device",
             hint="Start one process, or use --device cpu.",
         )
-    # Its functions take the group of the moment it is imported as a default argument. Imported later
-    # (Transformers does), it would keep the group, and with it the group's threads, past `_part`.
+    # Its functions take the group of the moment it is imported as a default argument. Imported
+    # later (Transformers does), it would keep the group, and so its threads, past `_part`.
     import torch.distributed.nn.functional  # noqa: F401
     from accelerate import PartialState
 

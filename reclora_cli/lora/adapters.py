@@ -20,6 +20,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
+from reclora_cli.lora import cores
 from reclora_cli.lora.adapter import load_adapter
 from reclora_cli.lora.attach import MetaLora
 from reclora_cli.lora.projections import find_projections, peft_targets
@@ -105,7 +106,7 @@ class NoAdapter(Adapter):
 
 
 class MetaAdapter(Adapter):
-    """K experts mixed by the gate (RecLoRA), or one expert without a gate."""
+    """K experts mixed by the gate (RecLoRA); evenly, where there is none."""
 
     def __init__(self, meta: MetaLora) -> None:
         self.meta = meta
@@ -120,15 +121,26 @@ class MetaAdapter(Adapter):
         return dict(self.meta.named_tensors())
 
     def personalised(self, representation: Tensor | None) -> AbstractContextManager[Any]:
-        if self.meta.gate is None:
+        if self.meta.settings.experts == 1:
             return nullcontext()
         assert representation is not None, "a gate reads R_c"
+        if self.meta.gate is None:
+            even_1BK = self._even(len(representation))
+            full = len(self.meta.settings.mixture_shape) == 2
+            return self.meta.bound(cores.diagonal(even_1BK) if full else even_1BK)
         return self.meta.bound(self.meta.mixture(representation))
 
     def gate_weights(self, representation: Tensor | None) -> Tensor | None:
-        if self.meta.gate is None or representation is None:
+        if self.meta.settings.experts == 1 or representation is None:
             return None
+        if self.meta.gate is None:
+            return self._even(len(representation)).expand(len(self.meta.projections), -1, -1)
         return self.meta.gate_weights(representation)
+
+    def _even(self, batch: int) -> Tensor:
+        """(1, B, K) weights of 1 / K."""
+        experts = self.meta.settings.experts
+        return torch.full((1, batch, experts), 1 / experts)
 
     def fit_input(self, representation: Tensor, direction: Tensor | None = None) -> None:
         if self.meta.gate is not None:

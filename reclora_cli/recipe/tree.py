@@ -179,8 +179,9 @@ class AdapterRecipe(Section):
 class GateRecipe(Section):
     """The soft router from R_c to the experts' weights (Eq. 13-14)."""
 
-    input: Literal["row", "user"] = Field(
-        description="row: R_c of user and target (the paper); user: of the user without a target"
+    input: Literal["row", "user", "shuffled", "random", "none"] = Field(
+        description="row: R_c of user and target (the paper); user: of the user without a target; "
+        "for ablations, shuffled: R_c of another row, random: noise, none: weights are 1 / K"
     )
     normalise: Literal["none", "standard"] = Field(
         description="none: R_c as it is (the paper); standard: each unit less its mean over the "

@@ -25,7 +25,8 @@ from reclora_cli.prompt.write import PromptWriter
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.tree import LmRecipe
 from reclora_cli.retrieval.past import RankedPast
-from reclora_cli.scoring.crm_scorer import CrmScorer
+from reclora_cli.scoring.crm_scorer import CrmScorer, Represents
+from reclora_cli.scoring.gate_ablations import Noise, OtherRows
 from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.scoring.target_free import TargetFreeCrm
 from reclora_cli.stages import locate
@@ -158,10 +159,29 @@ class Sources:
         """The CRM asked about users without a target, for a gate of ``input: user``."""
         return TargetFreeCrm(self.crm, self.store)
 
-    def representation(self, questions: Questions) -> NDArray[np.float32]:
-        """(n, d) R_c of each question, as the recipe's gate reads it."""
-        if self.recipe.gate.input == "user":
-            return self.user_crm.represent_questions(questions)
+    def gate_reads(self) -> Represents:
+        """What tells the recipe's gate of stored rows; asked only where it needs a CRM."""
+        how, seed = self.recipe.gate.input, self.recipe.seed
+        if how == "user":
+            return self.user_crm
+        if how == "shuffled":
+            return OtherRows(self.crm, self.store, seed)
+        if how == "random":
+            return Noise(self.crm, self.store, seed)
+        return self.crm
+
+    def gate_input(self, questions: Questions) -> NDArray[np.float32] | None:
+        """(n, d) what the recipe's gate reads for each question: R_c, but for ablations.
+
+        (n, 0) where the experts are mixed evenly, ``None`` where there is nothing to mix.
+        """
+        if not locate.gated(self.recipe):
+            return None
+        if not locate.needs_crm(self.recipe):
+            return np.empty((len(questions), 0), dtype=np.float32)
+        reads = self.gate_reads()
+        if isinstance(reads, TargetFreeCrm | OtherRows | Noise):
+            return reads.represent_questions(questions)
         positions = self.crm_behaviours(questions)
         return self.crm.represent_pairs(questions.users, questions.items, positions, questions.ends)
 

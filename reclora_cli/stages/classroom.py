@@ -83,7 +83,7 @@ class Classroom:
             asked = Questions.of_rows(sources.store, rows)
             policy = recipe.prompt.behaviours
             prompts = encode(sources, self.speaker(recipe), asked, policy)
-            represented = sources.representation(asked) if locate.needs_crm(recipe) else None
+            represented = sources.gate_input(asked)
             self._questions = {key: Questioned(prompts, represented)}
         return self._questions[key]
 

@@ -229,7 +229,7 @@ def _lm_ask(
         questions = Questions.of_rows(sources.store, rows)
         positions = sources.prompt_behaviours(questions, recipe.prompt.behaviours)
         encoded = speaker.encode(sources.writer, questions.users, questions.items, positions)
-        represented = sources.representation(questions) if locate.needs_crm(recipe) else None
+        represented = sources.gate_input(questions)
         return answer(
             speaker.lm.model,
             adapter,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reclora_cli import device as devices
 from reclora_cli.data import schema
@@ -179,13 +180,12 @@ def _probability(
     question: Questions,
     positions: Positions,
 ) -> float:
-    gated = locate.needs_crm(chosen.recipe)
     answered = answer(
         speaker.lm.model,
         adapter,
         speaker.answers,
         speaker.encode(sources.writer, question.users, question.items, positions),
-        sources.representation(question) if gated else None,
+        sources.gate_input(question),
         device=sources.device,
         batch_tokens=chosen.recipe.evaluate.batch_tokens,
     )
@@ -197,11 +197,17 @@ def _gate(
 ) -> GateView:
     rows = Questions.of_rows(sources.store, sources.store.rows_of_user(who))
     of_question, of_user = (
-        population.gate_weights(adapter, sources.representation(asked), sources.device)
+        population.gate_weights(adapter, _told(sources, asked), sources.device)
         for asked in (question, rows)
     )
     average = population.read(chosen.artefact.path)
     return gate_view(of_question[0], of_user, average, adapter.projections())
+
+
+def _told(sources: Sources, asked: Questions) -> NDArray[np.float32]:
+    told = sources.gate_input(asked)
+    assert told is not None, "asked of a run with a gate"
+    return told
 
 
 def _question(

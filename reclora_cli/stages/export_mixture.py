@@ -115,12 +115,16 @@ def of_experts(sources: Sources, meta: MetaLora, wanted: Wanted) -> tuple[Mixtur
     """
     check(wanted, meta.gate is not None, not locate.target_free_gate(sources.recipe))
     if meta.gate is None:
-        return Mixture("everyone"), None
+        experts, count = meta.settings.experts, len(meta.projections)
+        even_PK = torch.full((count, experts), 1 / experts, dtype=torch.float64)
+        return Mixture("everyone"), even_PK if experts > 1 else None
     assert wanted.user is not None, "checked"
     store = sources.store
     who = store.find_user(wanted.user)
     questions = _questions(store, who, wanted)
-    represented = torch.from_numpy(sources.representation(questions))
+    told = sources.gate_input(questions)
+    assert told is not None, "a gate reads something"
+    represented = torch.from_numpy(told)
     with torch.no_grad():
         weights = meta.mixture(represented).double().mean(dim=1)
         gate_PNK = meta.gate_weights(represented).double()

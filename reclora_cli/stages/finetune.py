@@ -232,9 +232,7 @@ def _planned(
 ) -> FinetuneResult:
     """Predict from the lengths of a few real prompts; recent behaviours where nothing is ranked."""
     ranked = locate.index(recipe, workspace).manifest() is not None
-    width = (
-        representation_width(recipe.crm, sources.crm_shape) if locate.needs_crm(recipe) else None
-    )
+    width = _width(recipe, sources)
     make = partial(make_adapter, recipe, representation_width=width)
     planner, lies = planner_of(recipe, make, sources.device, progress)
     fitting_start(recipe, planner.adapter, lies.identity, progress)
@@ -266,6 +264,13 @@ def _planned(
         dry_run=True,
         plan=plan,
     )
+
+
+def _width(recipe: Recipe, sources: Sources) -> int | None:
+    """Of what the gate reads; 0 without a gate, ``None`` without experts to mix."""
+    if locate.needs_crm(recipe):
+        return representation_width(recipe.crm, sources.crm_shape)
+    return 0 if locate.gated(recipe) else None
 
 
 def _sampled(

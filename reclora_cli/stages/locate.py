@@ -15,6 +15,15 @@ from reclora_cli.errors import MissingInputError
 from reclora_cli.recipe import Recipe, fingerprint
 from reclora_cli.workspace import Artefact, Workspace
 
+_GATES = {
+    "row": "",
+    "user": "-user-gate",
+    "shuffled": "-shuffled-gate",
+    "random": "-random-gate",
+    "none": "-uniform-gate",
+}
+"""What a gate's input makes of a method's name."""
+
 
 def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
     """The parts of the recipe that decide a stage's artefact, as plain values."""
@@ -87,9 +96,14 @@ def crm_behaviours(recipe: Recipe) -> str:
     return "retrieved" if recipe.crm.model in catalog.RETRIEVING_CRMS else "recent"
 
 
-def needs_crm(recipe: Recipe) -> bool:
-    """Whether the adapter's gate reads a CRM: a meta-LoRA of more than one expert does."""
+def gated(recipe: Recipe) -> bool:
+    """Whether experts are mixed: a meta-LoRA of more than one expert does."""
     return recipe.adapter.kind == "meta" and recipe.adapter.experts > 1
+
+
+def needs_crm(recipe: Recipe) -> bool:
+    """Whether the adapter's gate reads a CRM."""
+    return gated(recipe) and recipe.gate.input != "none"
 
 
 def gate_start(recipe: Recipe) -> Literal["random", "even", "crm"]:
@@ -152,7 +166,7 @@ def method_name(recipe: Recipe) -> str:
         return "zero-shot"
     if adapter.kind == "meta":
         mixing = "" if adapter.mixing == "product" else f"-{adapter.mixing}"
-        gate = "" if recipe.gate.input == "row" or adapter.experts == 1 else "-user-gate"
+        gate = _GATES[recipe.gate.input] if gated(recipe) else ""
         return f"reclora{mixing}{gate}-k{adapter.experts}"
     name = {"recent": "tallrec", "mixed": "rella", "retrieved": "lora"}[behaviours]
     return name if adapter.rank == 8 else f"{name}-r{adapter.rank}"

@@ -17,7 +17,7 @@ def make_adapter(
     """The recipe's adapter, untrained, inside ``model``.
 
     Args:
-        representation_width: width of R_c; ``None`` when no gate reads it.
+        representation_width: of what the gate reads; ``None`` or 0: there is no gate.
     """
     adapter, seed = recipe.adapter, stream_seed(recipe.seed, "adapter")
     if adapter.kind == "lora":
@@ -30,7 +30,7 @@ def make_adapter(
             seed=seed,
         )
     gate = None
-    if representation_width is not None:
+    if representation_width:
         own = recipe.gate.model_dump(exclude={"input", "start"})
         start = locate.gate_start(recipe)
         gate = GateSettings(input_width=representation_width, start=start, **own)

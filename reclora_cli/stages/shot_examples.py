@@ -42,11 +42,13 @@ def make_examples(
     """
     questions = Questions.of_rows(sources.store, rows)
     encoded = [encode(sources, speaker, questions, policy) for policy in policies(recipe)]
-    represented = None
+    represented: NDArray[np.float32] | None
     if locate.needs_crm(recipe):
         represented = together.from_main(
-            lambda: _represented(recipe, sources, rows, cache, progress)
+            lambda: cached_representations(sources.gate_reads(), rows, cache, progress)
         )
+    else:
+        represented = sources.gate_input(questions)
     times = len(encoded)
     return Examples(
         prompts=EncodedPrompts.concatenate(encoded),
@@ -54,13 +56,6 @@ def make_examples(
         answers=(speaker.answers.yes_ids, speaker.answers.no_ids),
         representation=None if represented is None else np.tile(represented, (times, 1)),
     )
-
-
-def _represented(
-    recipe: Recipe, sources: Sources, rows: NDArray[np.int64], cache: Path, progress: Progress
-) -> NDArray[np.float32]:
-    reads = sources.user_crm if recipe.gate.input == "user" else sources.crm
-    return cached_representations(reads, rows, cache, progress)
 
 
 def encode(sources: Sources, speaker: Speaker, questions: Questions, policy: str) -> EncodedPrompts:

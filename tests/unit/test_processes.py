@@ -201,9 +201,8 @@ def test_no_thread_of_the_group_lives_on_into_the_end_of_a_process(tmp_path: Pat
     script.write_text(_PARTING, encoding="utf-8")
     done = start_two(script)
     assert done.returncode == 0, done.stderr
-    said = done.stdout.split("\n")
-    assert said.count("together: True") == 1
-    assert said.count("at the end: []") == 2
+    assert done.stdout.count("together: True") == 1
+    assert done.stdout.count("at the end: []") == 2
 
 
 def test_a_command_of_one_process_refuses_two(tiny_copy: TinyWorld) -> None:
