@@ -1,4 +1,4 @@
-"""R_c is the input of the CRM's MLP (Eq. 3 and 12); the authors' code reads its last hidden layer."""
+"""R_c is the input of the CRM's MLP (Eq. 3, 12); the authors' code reads its last hidden layer."""
 
 from __future__ import annotations
 
