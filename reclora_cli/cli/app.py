@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from reclora_cli.cli.commands import (
+    ablate,
     build_index,
     demo,
     evaluate,
@@ -41,6 +42,8 @@ _mount(DATA, build_index, "build-index")
 _mount(TRAIN, pretrain_crm, "pretrain-crm")
 _mount(TRAIN, finetune, "finetune")
 _mount(EVALUATE, evaluate, "evaluate")
+_mount(EVALUATE, ablate, "ablate")
+_mount(EVALUATE, ablate, "ablate")
 _mount(EVALUATE, demo, "demo")
 _mount(INSPECT, explain, "explain")
 _mount(INSPECT, show, "show")

@@ -72,10 +72,15 @@ def lacking(stage: str, recipe: Recipe, workspace: Workspace) -> list[Pending]:
     return [lack for lack in found if lack]
 
 
+def artefact(stage: str, recipe: Recipe, workspace: Workspace) -> Artefact:
+    """What ``stage`` makes under this recipe."""
+    return _ARTEFACTS[stage](recipe, workspace)
+
+
 def pending(stage: str, recipe: Recipe, workspace: Workspace) -> Pending | None:
     """Why ``stage`` must run before its artefact can be used; ``None`` when it is up to date."""
-    artefact = _ARTEFACTS[stage](recipe, workspace)
-    manifest = artefact.manifest()
+    made = artefact(stage, recipe, workspace)
+    manifest = made.manifest()
     if manifest is None:
         return Pending(stage, "it has not run")
     if manifest.fingerprint != locate.fingerprint_of(stage, recipe):
@@ -86,7 +91,7 @@ def pending(stage: str, recipe: Recipe, workspace: Workspace) -> Pending | None:
         inputs = locate.inputs_of(stage, recipe, workspace)
     except MissingInputError:
         return Pending(stage, "what it was made from is gone")
-    changed = artefact.changes(manifest.fingerprint, inputs)
+    changed = made.changes(manifest.fingerprint, inputs)
     return Pending(stage, f"changed since: {', '.join(changed)}") if changed else None
 
 

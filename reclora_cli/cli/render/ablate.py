@@ -1,0 +1,100 @@
+"""Tables of an ablation, and what it would take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from reclora_cli import catalog
+from reclora_cli.cli.render.figures import NONE, count, duration
+from reclora_cli.cli.render.layout import heading, indented, stack, table
+from reclora_cli.tabular.table import Cell, Column, Marked, written
+
+if TYPE_CHECKING:
+    from reclora_cli.pipeline.ablated import AblateResult, GridResult, Plan
+    from reclora_cli.tabular import Table
+
+
+def render(result: AblateResult) -> RenderableType:
+    """Every grid, one below the other."""
+    return stack(*(_grid(grid) for grid in result.grids))
+
+
+@dataclass(frozen=True)
+class Variants:
+    """The variants by name, each with the question that it answers."""
+
+    variants: dict[str, str]
+
+
+def known() -> Variants:
+    """Every variant of the catalogue."""
+    return Variants({name: catalog.VARIANTS.load(name).asks for name in catalog.VARIANTS})
+
+
+def variants() -> RenderableType:
+    """The variants, and the question that each answers."""
+    made = table("variant", "asks", left=("variant", "asks"))
+    for name, asks in known().variants.items():
+        made.add_row(Text(name, "strong"), asks)
+    return made
+
+
+def _grid(grid: GridResult) -> RenderableType:
+    head = heading(grid.title, f"{grid.dataset}, {grid.size}")
+    if grid.plan is not None:
+        return stack(head, indented(_plan(grid.plan)))
+    assert grid.table is not None, "made"
+    kept = f"Kept in {grid.artefact.rpartition('/')[0]}: {_names(grid.files)}."
+    return stack(head, _table(grid.table), Text(grid.note, "faint"), Text(kept, "faint"))
+
+
+def _names(files: Sequence[str]) -> str:
+    return ", ".join(file.rpartition("/")[2] for file in files)
+
+
+def _table(made: Table) -> RenderableType:
+    left = tuple(column.name for column in made.columns if column.align == "left")
+    shown = table(*(column.name for column in made.columns), left=left)
+    for row in made.rows:
+        shown.add_row(
+            *(_cell(cell, column) for cell, column in zip(row, made.columns, strict=True))
+        )
+    return shown
+
+
+def _cell(cell: Cell, column: Column) -> Text:
+    text = written(cell, column)
+    if isinstance(cell, Marked):
+        return Text.assemble((text, "strong" if cell.bold else ""), cell.mark)
+    return Text(text, "faint" if text == NONE else "")
+
+
+def _plan(plan: Plan) -> RenderableType:
+    made = table("model", "run", "state", "shots", "to score", "about", left=("run", "state"))
+    for run in plan.runs:
+        made.add_row(
+            Text(run.label, "strong"),
+            run.name,
+            run.state,
+            count(run.shots) if run.shots else NONE,
+            count(run.to_score) if run.to_score else NONE,
+            NONE if run.seconds is None else duration(run.seconds),
+        )
+    told = []
+    if plan.shared:
+        took = (
+            "unknown" if plan.shared_seconds is None else f"about {duration(plan.shared_seconds)}"
+        )
+        told.append(f"Before them, once: {', '.join(plan.shared)} ({took}).")
+    total = "unknown" if plan.seconds is None else f"about {duration(plan.seconds)}"
+    told.append(f"In all: {total}, {plan.from_what}.")
+    return Group(made, *(Text(line, "faint") for line in told))
+
+
+def _about(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"about {duration(seconds)}"

@@ -1,0 +1,207 @@
+"""``reclora ablate``: every run of a table or figure, trained, scored on the same rows, and told.
+
+A grid is nothing but runs in the workspace. So it shares every stage that two runs have in common
+with each other and with whatever was run by hand, it goes on wherever it was interrupted, and
+repeated it trains nothing. Its results lie in ``datasets/<dataset>/ablations/<name>/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reclora_cli import device as devices
+from reclora_cli.data.download import Confirm
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.metrics.auc import auc
+from reclora_cli.pipeline import ablation_figure, ablation_report, forecast, graph
+from reclora_cli.pipeline.ablated import AblateResult, CellResult, GridResult
+from reclora_cli.pipeline.ablation_cells import cell_results
+from reclora_cli.pipeline.ablation_pace import Pace
+from reclora_cli.pipeline.ablation_table import table_of
+from reclora_cli.pipeline.grid import Cell, Grid
+from reclora_cli.progress import SILENT, Progress
+from reclora_cli.recipe import Recipe
+from reclora_cli.scoring import score_files
+from reclora_cli.stages import evaluate, locate
+from reclora_cli.stages.contestants import assemble
+from reclora_cli.stages.evaluated import EvaluateResult
+from reclora_cli.workspace import Stopwatch, Workspace
+
+
+def run(
+    grids: Sequence[Grid],
+    workspace: Workspace,
+    progress: Progress = SILENT,
+    *,
+    device: str = "auto",
+    confirm: Confirm | None = None,
+    dry_run: bool = False,
+) -> AblateResult:
+    """Train, score and compare every cell of every grid.
+
+    Args:
+        grids: see ``grid.shipped`` and ``grid.of_variants``.
+        confirm: asks a person to accept the data's terms of use; ``None``: there is nobody.
+        dry_run: say what is left to do, and about how long it takes; nothing is written.
+
+    Raises:
+        RecloraError: whatever the stages raise; what was finished stays, and the same call goes on.
+    """
+    watch = Stopwatch()
+    if dry_run:
+        planned = [_planned(grid, workspace, progress, device) for grid in grids]
+        return AblateResult(planned, dry_run=True, seconds=watch.seconds)
+    found = [_walked(grid, workspace, progress, device, confirm) for grid in grids]
+    return AblateResult(found, dry_run=False, seconds=watch.seconds)
+
+
+def folder(grid: Grid, workspace: Workspace) -> Path:
+    """Where the grid's results lie."""
+    return workspace.dataset(grid.dataset) / "ablations" / grid.name
+
+
+def _planned(grid: Grid, workspace: Workspace, progress: Progress, device: str) -> GridResult:
+    plan = forecast.plan(grid, workspace, progress, device=device)
+    return _result(grid, cells=[], plan=plan)
+
+
+def _walked(
+    grid: Grid, workspace: Workspace, progress: Progress, device: str, confirm: Confirm | None
+) -> GridResult:
+    watch = Stopwatch()
+    if not grid.cells:
+        return _datasets(grid, workspace, progress, confirm)
+    graph.ensure("build-index", grid.base, workspace, progress, confirm=confirm, device=device)
+    pace = Pace(grid, forecast.plan(grid, workspace, progress, device=device), progress)
+    pace.begin()
+    for cell in grid.cells:
+        for recipe in cell.recipes:
+            watch_of_run = Stopwatch()
+            reached = _made(cell, recipe, grid, workspace, progress, device, confirm)
+            pace.ended(cell, recipe, reached, watch_of_run.seconds)
+    evaluated = _compared(grid, workspace, progress, device)
+    cells = cell_results(grid, evaluated, workspace)
+    table, note = table_of(grid, cells, evaluated)
+    place = folder(grid, workspace)
+    with workspace.writing():
+        files = [
+            *ablation_report.write_table(table, place),
+            *ablation_figure.draw(grid, cells, evaluated, place),
+        ]
+        result = _result(
+            grid,
+            cells=cells,
+            split=evaluated.split,
+            rows=evaluated.rows,
+            of=evaluated.of,
+            rows_hash=evaluated.rows_hash,
+            confidence=evaluated.confidence,
+            table=table,
+            note=note,
+            files=files,
+            artefact=str(place / ablation_report.RESULT),
+            seconds=watch.seconds,
+        )
+        ablation_report.write_result(result, place)
+    return result
+
+
+def _made(
+    cell: Cell,
+    recipe: Recipe,
+    grid: Grid,
+    workspace: Workspace,
+    progress: Progress,
+    device: str,
+    confirm: Confirm | None,
+) -> float | None:
+    """Train one model, unless it lies there, and score the grid's rows; returns its AUC."""
+    stage = "pretrain-crm" if cell.kind == "crm" else "finetune"
+    if graph.pending(stage, recipe, workspace) is not None:
+        graph.run(stage, recipe, workspace, progress, confirm=confirm, device=device)
+    of_crm = cell.kind == "crm"
+    [contestant] = assemble(
+        grid.base,
+        workspace,
+        devices.pick(device),
+        progress,
+        named=() if of_crm else (locate.run(recipe, workspace).name,),
+        lm=not of_crm,
+        crm=of_crm,
+        crms=(recipe,),
+    )
+    store = InteractionsStore(locate.store(grid.base, workspace).path)
+    settings = grid.base.evaluate
+    rows = evaluate.choose_rows(store, settings, grid.base.seed)
+    try:
+        with workspace.writing():
+            scores = score_files.score(
+                contestant.scorer,
+                store,
+                rows,
+                contestant.folder,
+                split=settings.split,
+                progress=progress,
+            )
+    finally:
+        contestant.scorer.close()
+    return auc(store.row_label(rows), scores.probability)
+
+
+def _compared(grid: Grid, workspace: Workspace, progress: Progress, device: str) -> EvaluateResult:
+    """All models on the same rows, from the scores that are kept; the reference's first seed."""
+    names = tuple(locate.run(recipe, workspace).name for recipe in grid.recipes("run"))
+    crms = tuple(grid.recipes("crm"))
+    reference = next((cell for cell in grid.cells if cell.label == grid.reference), grid.cells[0])
+    held = reference.recipes[0]
+    place = locate.crm if reference.kind == "crm" else locate.run
+    return evaluate.run(
+        grid.base,
+        workspace,
+        progress,
+        runs=names,
+        lm=bool(names),
+        crm=bool(crms),
+        crms=crms,
+        reference=place(held, workspace).name,
+        device=device,
+    )
+
+
+def _datasets(
+    grid: Grid, workspace: Workspace, progress: Progress, confirm: Confirm | None
+) -> GridResult:
+    """Table 1: what preparation counted."""
+    watch = Stopwatch()
+    graph.run("prepare", grid.base, workspace, progress, confirm=confirm)
+    table, note = ablation_report.statistics(grid, workspace)
+    place = folder(grid, workspace)
+    with workspace.writing():
+        files = ablation_report.write_table(table, place)
+        result = _result(
+            grid,
+            cells=[],
+            table=table,
+            note=note,
+            files=files,
+            artefact=str(place / ablation_report.RESULT),
+            seconds=watch.seconds,
+        )
+        ablation_report.write_result(result, place)
+    return result
+
+
+def _result(grid: Grid, *, cells: list[CellResult], **more: Any) -> GridResult:
+    return GridResult(
+        name=grid.name,
+        title=grid.experiment.title,
+        layout=grid.experiment.layout,
+        size=grid.size,
+        dataset=grid.dataset,
+        seeds=max((len(cell.recipes) for cell in grid.cells), default=1),
+        reference=grid.reference,
+        cells=cells,
+        **more,
+    )

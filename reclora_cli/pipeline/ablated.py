@@ -1,0 +1,133 @@
+"""What an ablation found, or (``dry_run``) would do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reclora_cli.metrics.compare import Difference, Figure
+from reclora_cli.tabular import Table
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation over seeds (ddof 1); no deviation of one seed."""
+
+    mean: float | None
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One model of the grid.
+
+    Attributes:
+        label, line, x, kind, variant: see ``grid.Cell``.
+        models: names of its runs or CRMs, one for each seed.
+        auc, log_loss: of the first seed, with intervals.
+        auc_over_seeds, log_loss_over_seeds: of all seeds.
+        relative: AUC over the reference's, less 1: RelDecr of a variant. In a table of models it is
+            RelImpr, the reference's over this one's. ``None`` of the reference itself.
+        auc_difference, log_loss_difference: minus the reference, paired, of the first seed.
+        tuning_seconds, scoring_seconds: for each sample, as wall-clock gave them, loading included.
+        published: metric -> what the paper prints.
+    """
+
+    label: str
+    line: str
+    x: float | None
+    kind: str
+    variant: str | None
+    seeds: list[int]
+    models: list[str]
+    auc: Figure
+    log_loss: Figure
+    auc_over_seeds: Spread
+    log_loss_over_seeds: Spread
+    relative: float | None = None
+    auc_difference: Difference | None = None
+    log_loss_difference: Difference | None = None
+    tuning_seconds: float | None = None
+    scoring_seconds: float | None = None
+    published: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One model of a grid, before it is trained.
+
+    Attributes:
+        state: ``done``, ``begun`` or ``new``.
+        to_score: test rows without a kept score.
+        seconds: what is left of it, predicted; ``None``: nothing is known to predict it from.
+    """
+
+    label: str
+    name: str
+    kind: str
+    state: str
+    shots: int
+    to_score: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a grid would take.
+
+    Attributes:
+        shared: stages before the runs that are lacking, e.g. ``pretrain-crm sim-1e6c6a10``.
+        shared_seconds: theirs, predicted; ``None``: unknown.
+        from_what: where predictions come from, in words.
+    """
+
+    runs: list[PlannedRun]
+    shared: list[str]
+    shared_seconds: float | None
+    from_what: str
+
+    @property
+    def seconds(self) -> float | None:
+        """Of all that is known; ``None`` where nothing is."""
+        known = [run.seconds for run in self.runs if run.seconds is not None]
+        return sum(known) + (self.shared_seconds or 0.0) if known or self.shared_seconds else None
+
+
+@dataclass(frozen=True)
+class GridResult:
+    """A table or figure of one dataset.
+
+    Attributes:
+        table: as the paper lays it out, its figures beside ours.
+        files: what was written: the table as CSV, Markdown and LaTeX, figures as PNG and SVG.
+        artefact: the same as this object, as JSON, beside them.
+        note: how to read it.
+    """
+
+    name: str
+    title: str
+    layout: str
+    size: str
+    dataset: str
+    seeds: int
+    split: str = ""
+    rows: int = 0
+    of: int = 0
+    rows_hash: str = ""
+    confidence: float = 0.95
+    reference: str | None = None
+    cells: list[CellResult] = field(default_factory=list)
+    table: Table | None = None
+    note: str = ""
+    files: list[str] = field(default_factory=list)
+    artefact: str = ""
+    seconds: float = 0.0
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True)
+class AblateResult:
+    """Every grid that was asked for."""
+
+    grids: list[GridResult]
+    dry_run: bool
+    seconds: float

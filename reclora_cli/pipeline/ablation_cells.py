@@ -1,0 +1,83 @@
+"""From one evaluation of all models to what each cell of the grid says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+from reclora_cli.metrics.compare import Figure
+from reclora_cli.pipeline.ablated import CellResult, Spread
+from reclora_cli.pipeline.grid import Cell, Grid
+from reclora_cli.stages import locate
+from reclora_cli.stages.evaluated import EvaluateResult, ModelResult
+from reclora_cli.workspace import Artefact, Workspace
+
+
+def cell_results(grid: Grid, evaluated: EvaluateResult, workspace: Workspace) -> list[CellResult]:
+    """Every cell of ``grid``, in order."""
+    models = {model.name: model for model in evaluated.models}
+    held = models[evaluated.reference]
+    return [_cell(cell, grid, evaluated, models, held, workspace) for cell in grid.cells]
+
+
+def _cell(
+    cell: Cell,
+    grid: Grid,
+    evaluated: EvaluateResult,
+    models: dict[str, ModelResult],
+    held: ModelResult,
+    workspace: Workspace,
+) -> CellResult:
+    places = [
+        (locate.crm if cell.kind == "crm" else locate.run)(recipe, workspace)
+        for recipe in cell.recipes
+    ]
+    own = [models[place.name] for place in places]
+    first = own[0]
+    pair = next((one for one in evaluated.differences if one.model == first.name), None)
+    improves = grid.experiment.layout == "models"
+    return CellResult(
+        label=cell.label,
+        line=cell.line,
+        x=cell.x,
+        kind=cell.kind,
+        variant=cell.variant,
+        seeds=[recipe.seed for recipe in cell.recipes],
+        models=[model.name for model in own],
+        auc=first.all.auc,
+        log_loss=first.all.log_loss,
+        auc_over_seeds=_spread([model.all.auc for model in own]),
+        log_loss_over_seeds=_spread([model.all.log_loss for model in own]),
+        relative=_relative(held, first) if improves else _relative(first, held),
+        auc_difference=pair.auc if pair else None,
+        log_loss_difference=pair.log_loss if pair else None,
+        tuning_seconds=_tuning_seconds(places) if cell.kind == "run" else None,
+        scoring_seconds=mean(model.seconds for model in own) / evaluated.rows,
+        published=dict(grid.experiment.published.get(grid.dataset, {}).get(cell.label, {})),
+    )
+
+
+def _relative(above: ModelResult, below: ModelResult) -> float | None:
+    """AUC of one over that of another, less 1; of a model over itself there is none."""
+    over, under = above.all.auc.value, below.all.auc.value
+    if above.name == below.name or over is None or not under:
+        return None
+    return over / under - 1
+
+
+def _spread(figures: Sequence[Figure]) -> Spread:
+    known = [figure.value for figure in figures if figure.value is not None]
+    if not known:
+        return Spread(None, None)
+    return Spread(mean(known), stdev(known) if len(known) > 1 else None)
+
+
+def _tuning_seconds(places: Sequence[Artefact]) -> float:
+    """For each example and epoch, a run's whole time: loading the LM and encoding are in it."""
+    taken = []
+    for place in places:
+        manifest = place.manifest()
+        assert manifest is not None, "evaluated"
+        epochs = manifest.recipe["finetune"]["epochs"]
+        taken.append(manifest.seconds / (manifest.figures["examples"] * epochs))
+    return mean(taken)
