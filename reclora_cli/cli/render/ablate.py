@@ -75,11 +75,10 @@ def _cell(cell: Cell, column: Column) -> Text:
 
 
 def _plan(plan: Plan) -> RenderableType:
-    made = table("model", "run", "state", "shots", "to score", "about", left=("run", "state"))
+    made = table("model", "state", "shots", "to score", "about", left=("state",))
     for run in plan.runs:
         made.add_row(
             Text(run.label, "strong"),
-            run.name,
             run.state,
             count(run.shots) if run.shots else NONE,
             count(run.to_score) if run.to_score else NONE,
@@ -91,8 +90,8 @@ def _plan(plan: Plan) -> RenderableType:
             "unknown" if plan.shared_seconds is None else f"about {duration(plan.shared_seconds)}"
         )
         told.append(f"Before them, once: {', '.join(plan.shared)} ({took}).")
-    total = "unknown" if plan.seconds is None else f"about {duration(plan.seconds)}"
-    told.append(f"In all: {total}, {plan.from_what}.")
+    known = "" if plan.seconds is None else f"about {duration(plan.seconds)}, "
+    told.append(f"In all: {known}{plan.from_what}.")
     return Group(made, *(Text(line, "faint") for line in told))
 
 

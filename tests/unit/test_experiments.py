@@ -1,0 +1,184 @@
+"""Experiments: every shipped one is loaded at every size, and what is wrong with one is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reclora_cli.errors import UsageError
+from reclora_cli.pipeline import grid
+from reclora_cli.recipe.experiment import (
+    SIZES,
+    CellRecipe,
+    cell_recipe,
+    experiment_from,
+    experiment_names,
+    load_experiment,
+)
+
+ALL = ("figure-4", "figure-5", "figure-6", "table-1", "table-2", "table-3", "table-4")
+SMALLEST: dict[str, Any] = {
+    "title": "t",
+    "layout": "ablation",
+    "cells": [{"label": "a"}, {"label": "b", "variant": "uniform-gate"}],
+    "sizes": {"tiny": {"recipes": ["ml-100k"]}},
+}
+
+
+def test_the_shipped_experiments_are_these() -> None:
+    assert tuple(experiment_names()) == ALL
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("size", SIZES)
+def test_every_cell_of_every_size_is_a_recipe(name: str, size: str) -> None:
+    for one in grid.shipped(name, size):
+        assert one.base.data.source in {"ml-100k", "ml-1m", "ml-25m", "goodreads"}
+        for cell in one.cells:
+            assert len(cell.recipes) == 1
+
+
+def test_table_3_varies_what_the_paper_varies() -> None:
+    [one] = grid.shipped("table-3", "tiny")
+    told = [
+        (recipe.adapter.kind, recipe.adapter.rank, recipe.crm.behaviours, recipe.prompt.behaviours)
+        for cell in one.cells
+        for recipe in cell.recipes
+    ]
+    assert told == [
+        ("meta", 8, "auto", "retrieved"),
+        ("lora", 8, "auto", "retrieved"),
+        ("lora", 128, "auto", "retrieved"),
+        ("meta", 8, "recent", "retrieved"),
+        ("meta", 8, "auto", "recent"),
+        ("meta", 8, "recent", "recent"),
+    ]
+
+
+def test_the_paper_size_is_the_papers() -> None:
+    grids = grid.shipped("table-3", "paper")
+    assert [one.dataset for one in grids] == ["ml-25m", "ml-1m", "goodreads"]
+    for one in grids:
+        for recipe in one.recipes("run"):
+            assert recipe.finetune.shots == 70_000
+            assert recipe.finetune.batch_size == 256
+            assert "vicuna-7b" in recipe.lm.name
+            assert recipe.lm.quantisation == "8bit"
+
+
+def test_a_figure_is_its_lines_crossed_with_its_values() -> None:
+    [one] = grid.shipped("figure-6", "laptop")
+    shots = [(cell.line, cell.x, cell.recipes[0].finetune.shots) for cell in one.cells]
+    values = [256, 512, 1024]
+    assert shots == [(line, value, value) for line in ("RecLoRA", "ReLLa") for value in values]
+    assert {cell.recipes[0].prompt.behaviours for cell in one.cells} == {"retrieved", "mixed"}
+
+
+def test_cells_of_two_experiments_that_are_one_run_have_one_recipe() -> None:
+    [table], [figure] = grid.shipped("table-3", "laptop"), grid.shipped("figure-4", "laptop")
+    full = table.cells[0].recipes[0]
+    assert full in [cell.recipes[0] for cell in figure.cells if cell.x == 16]
+
+
+def test_crms_stand_in_table_2_under_their_own_settings() -> None:
+    [one] = grid.shipped("table-2", "laptop")
+    deep = next(cell for cell in one.cells if cell.label == "DeepFM")
+    assert deep.kind == "crm"
+    assert deep.recipes[0].crm.model == "deepfm"
+    assert deep.recipes[0].crm.dnn_layers == (128,) * 9
+
+
+def test_a_guide_comes_with_its_own_settings() -> None:
+    [one] = grid.of_variants(["guide-din"], "laptop")
+    assert one.cells[1].recipes[0].crm.model == "din"
+    assert one.cells[1].recipes[0].crm.dropout == 0.0  # As ml-1m says of din.
+
+
+def test_seeds_follow_the_recipes_own() -> None:
+    [one] = grid.shipped("table-3", "tiny", seeds=3, overrides=["seed=5"])
+    assert [recipe.seed for recipe in one.cells[1].recipes] == [5, 6, 7]
+    assert one.base.seed == 5
+
+
+def test_set_is_over_the_size_and_below_the_cell() -> None:
+    overrides = ["finetune.shots=7", "adapter.experts=4"]
+    [table] = grid.shipped("table-3", "tiny", overrides=overrides)
+    assert {recipe.finetune.shots for recipe in table.recipes("run")} == {7}
+    assert table.cells[2].recipes[0].adapter.rank == 32  # The variant sees it: 4 experts of 8.
+    [figure] = grid.shipped("figure-4", "tiny", overrides=overrides)
+    assert [cell.recipes[0].adapter.experts for cell in figure.cells] == [1, 4, 16]
+
+
+def test_another_recipe_takes_the_place_of_the_datasets() -> None:
+    [one] = grid.shipped("table-3", "paper", recipe="ml-100k")
+    assert one.dataset == "ml-100k"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "label", "auc", "log_loss"),
+    [
+        ("ml-1m", "RecLoRA", 0.8141, 0.5248),
+        ("ml-25m", "w/o long retriever", 0.8501, 0.4761),
+        ("goodreads", "w/o long-short retriever", 0.6882, 0.6073),
+    ],
+)
+def test_published_figures_are_the_papers(
+    dataset: str, label: str, auc: float, log_loss: float
+) -> None:
+    assert load_experiment("table-3").published[dataset][label] == {
+        "auc": auc,
+        "log_loss": log_loss,
+    }
+
+
+def test_every_published_figure_belongs_to_a_cell_or_a_point() -> None:
+    for name in ALL[:3] + ALL[4:]:
+        experiment = load_experiment(name)
+        known = {cell.label for one in grid.shipped(name, "paper") for cell in one.cells}
+        for of_dataset in experiment.published.values():
+            assert set(of_dataset) <= known, name
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"cells": [{"label": "a"}, {"label": "a"}]}, "two cells have one label"),
+        ({"reference": "c"}, "'c' is no cell"),
+        ({"layout": "lines"}, "a figure of lines has an axis"),
+        ({"axis": {"key": "adapter.experts", "title": "K"}}, "a figure of lines has an axis"),
+        ({"sizes": {"huge": {"recipes": ["ml-1m"]}}}, "sizes.huge"),
+        ({"sizes": {"tiny": {"recipes": []}}}, "sizes.tiny.recipes"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_what_does_not_fit_is_told(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        experiment_from({**SMALLEST, **change}, where="mine.yaml")
+    assert told in caught.value.what
+    assert caught.value.where == "mine.yaml"
+
+
+def test_unknown_names_get_the_closest_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_experiment("table-33")
+    assert "table-3" in (caught.value.hint or "")
+    with pytest.raises(UsageError) as caught:
+        grid.of_variants(["uniform-gat"], "tiny")
+    assert "uniform-gate" in (caught.value.hint or "")
+    with pytest.raises(UsageError) as caught:
+        experiment_from({**SMALLEST, "cells": [{"label": "a", "crm": "dinn"}]}, where="mine.yaml")
+    assert "din" in (caught.value.hint or "")
+
+
+def test_a_size_that_there_is_not_is_told() -> None:
+    experiment = experiment_from(SMALLEST, where="mine.yaml")
+    with pytest.raises(UsageError, match="paper"):
+        grid.grids_of("mine", experiment, "paper")
+
+
+def test_a_setting_that_no_recipe_has_is_told() -> None:
+    size = load_experiment("table-3").sizes["tiny"]
+    cell = CellRecipe(label="a", settings={"adapter.expert": 4})
+    with pytest.raises(UsageError, match=r"adapter\.expert"):
+        cell_recipe(size, "ml-100k", cell)
