@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test check unit e2e lint types imports wheel clean
+.PHONY: demo tables-tiny test check unit e2e lint types imports wheel clean
 
 demo: $(VENV)/.installed  ## MovieLens-100K, SmolLM2-135M, the whole path: a results table and an explanation; accepts MovieLens' terms of use
 	$(BIN)/reclora demo --yes
+
+tables-tiny: $(VENV)/.installed  ## every table and figure of the paper on MovieLens-100K, hours on two cores; TABLES="--table 3" makes one
+	$(BIN)/reclora ablate $(or $(TABLES),--table 1 --table 2 --table 3 --table 4 --figure 4 --figure 5 --figure 6) --size tiny --yes
 
 test: $(VENV)/.installed-dev  ## every test, the end-to-end one with real data and the real LLM too
 	$(BIN)/python -m pytest

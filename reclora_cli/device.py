@@ -75,6 +75,19 @@ def _own_gpu() -> torch.device:
     return torch.device("cuda", number)
 
 
+def gpus() -> int:
+    """How many CUDA devices this process sees."""
+    return torch.cuda.device_count()
+
+
+def visible_gpu(number: int) -> str:
+    """What ``CUDA_VISIBLE_DEVICES`` must say for a process to see this one's GPU ``number`` alone;
+    numbers beyond the last begin again at the first."""
+    seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    known = seen or [str(index) for index in range(max(1, gpus()))]
+    return known[number % len(known)].strip()
+
+
 def compute_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
     """Precision in which a frozen LM computes on ``device``. Experts and gates stay in fp32.
 

@@ -42,6 +42,9 @@ from reclora_cli.processes import ALONE, Processes, require_alone
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_WRITES_FOR = "RECLORA_WRITES_FOR"
+"""Environment variable: the process that holds a workspace for the one that it started."""
+
 _PACKAGES = ("reclora", "torch", "transformers", "peft", "numpy", "pandas")
 
 
@@ -215,6 +218,9 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
             if not (self.root / "workspace.json").exists():
                 write_json(self.root / "workspace.json", {"format": FORMAT})
+        if self._held_for_this_process():
+            yield
+            return
         lock = FileLock(self.root / ".lock")
         holder = self.root / ".lock-holder"
         try:
@@ -234,6 +240,16 @@ class Workspace:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+    def writing_for(self) -> dict[str, str]:
+        """Environment of processes that this one starts while it holds the workspace for them.
+
+        They must write artefacts of their own each, and end when this one does.
+        """
+        return {_WRITES_FOR: f"{os.getpid()} {self.root.resolve()}"}
+
+    def _held_for_this_process(self) -> bool:
+        return os.environ.get(_WRITES_FOR) == f"{os.getppid()} {self.root.resolve()}"
 
 
 @contextmanager

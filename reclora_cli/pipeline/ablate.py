@@ -11,21 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reclora_cli import device as devices
 from reclora_cli.data.download import Confirm
-from reclora_cli.data.store import InteractionsStore
-from reclora_cli.metrics.auc import auc
 from reclora_cli.pipeline import ablation_figure, ablation_report, forecast, graph
 from reclora_cli.pipeline.ablated import AblateResult, CellResult, GridResult
 from reclora_cli.pipeline.ablation_cells import cell_results
+from reclora_cli.pipeline.ablation_jobs import default_jobs, run_side_by_side
+from reclora_cli.pipeline.ablation_models import make, name_of
 from reclora_cli.pipeline.ablation_pace import Pace
 from reclora_cli.pipeline.ablation_table import table_of
-from reclora_cli.pipeline.grid import Cell, Grid
+from reclora_cli.pipeline.grid import Grid
 from reclora_cli.progress import SILENT, Progress
-from reclora_cli.recipe import Recipe
-from reclora_cli.scoring import score_files
 from reclora_cli.stages import evaluate, locate
-from reclora_cli.stages.contestants import assemble
 from reclora_cli.stages.evaluated import EvaluateResult
 from reclora_cli.workspace import Stopwatch, Workspace
 
@@ -37,6 +33,7 @@ def run(
     *,
     device: str = "auto",
     confirm: Confirm | None = None,
+    jobs: int | None = None,
     dry_run: bool = False,
 ) -> AblateResult:
     """Train, score and compare every cell of every grid.
@@ -44,6 +41,7 @@ def run(
     Args:
         grids: see ``grid.shipped`` and ``grid.of_variants``.
         confirm: asks a person to accept the data's terms of use; ``None``: there is nobody.
+        jobs: runs at a time, each in a process of its own; ``None``: one for each GPU, else one.
         dry_run: say what is left to do, and about how long it takes; nothing is written.
 
     Raises:
@@ -53,7 +51,8 @@ def run(
     if dry_run:
         planned = [_planned(grid, workspace, progress, device) for grid in grids]
         return AblateResult(planned, dry_run=True, seconds=watch.seconds)
-    found = [_walked(grid, workspace, progress, device, confirm) for grid in grids]
+    count = jobs or default_jobs(device)
+    found = [_walked(grid, workspace, progress, device, confirm, count) for grid in grids]
     return AblateResult(found, dry_run=False, seconds=watch.seconds)
 
 
@@ -68,19 +67,21 @@ def _planned(grid: Grid, workspace: Workspace, progress: Progress, device: str) 
 
 
 def _walked(
-    grid: Grid, workspace: Workspace, progress: Progress, device: str, confirm: Confirm | None
+    grid: Grid,
+    workspace: Workspace,
+    progress: Progress,
+    device: str,
+    confirm: Confirm | None,
+    jobs: int,
 ) -> GridResult:
     watch = Stopwatch()
     if not grid.cells:
         return _datasets(grid, workspace, progress, confirm)
     graph.ensure("build-index", grid.base, workspace, progress, confirm=confirm, device=device)
-    pace = Pace(grid, forecast.plan(grid, workspace, progress, device=device), progress)
+    plan = forecast.plan(grid, workspace, progress, device=device)
+    pace = Pace(grid, plan, progress, jobs)
     pace.begin()
-    for cell in grid.cells:
-        for recipe in cell.recipes:
-            watch_of_run = Stopwatch()
-            reached = _made(cell, recipe, grid, workspace, progress, device, confirm)
-            pace.ended(cell, recipe, reached, watch_of_run.seconds)
+    _trained(grid, workspace, pace, progress, device=device, confirm=confirm, jobs=jobs)
     evaluated = _compared(grid, workspace, progress, device)
     cells = cell_results(grid, evaluated, workspace)
     table, note = table_of(grid, cells, evaluated)
@@ -108,46 +109,27 @@ def _walked(
     return result
 
 
-def _made(
-    cell: Cell,
-    recipe: Recipe,
+def _trained(
     grid: Grid,
     workspace: Workspace,
+    pace: Pace,
     progress: Progress,
+    *,
     device: str,
     confirm: Confirm | None,
-) -> float | None:
-    """Train one model, unless it lies there, and score the grid's rows; returns its AUC."""
-    stage = "pretrain-crm" if cell.kind == "crm" else "finetune"
-    if graph.pending(stage, recipe, workspace) is not None:
-        graph.run(stage, recipe, workspace, progress, confirm=confirm, device=device)
-    of_crm = cell.kind == "crm"
-    [contestant] = assemble(
-        grid.base,
-        workspace,
-        devices.pick(device),
-        progress,
-        named=() if of_crm else (locate.run(recipe, workspace).name,),
-        lm=not of_crm,
-        crm=of_crm,
-        crms=(recipe,),
-    )
-    store = InteractionsStore(locate.store(grid.base, workspace).path)
-    settings = grid.base.evaluate
-    rows = evaluate.choose_rows(store, settings, grid.base.seed)
-    try:
-        with workspace.writing():
-            scores = score_files.score(
-                contestant.scorer,
-                store,
-                rows,
-                contestant.folder,
-                split=settings.split,
-                progress=progress,
-            )
-    finally:
-        contestant.scorer.close()
-    return auc(store.row_label(rows), scores.probability)
+    jobs: int,
+) -> None:
+    """Make every model; ``pace`` tells of each."""
+    apart = grid.recipes("run") if jobs > 1 else []
+    for recipe in apart:
+        graph.ensure("finetune", recipe, workspace, progress, confirm=confirm, device=device)
+    for kind, recipe in [one for one in grid.models() if one[1] not in apart]:
+        watch = Stopwatch()
+        reached = make(kind, recipe, grid.base, workspace, progress, device=device, confirm=confirm)
+        pace.ended(name_of(kind, recipe, workspace), reached, watch.seconds)
+    if apart:
+        logs = folder(grid, workspace) / "logs"
+        run_side_by_side(apart, grid.base, workspace, logs, pace.ended, jobs=jobs, device=device)
 
 
 def _compared(grid: Grid, workspace: Workspace, progress: Progress, device: str) -> EvaluateResult:

@@ -1,25 +1,24 @@
-"""How a grid goes along: one line a run as it ends, with what it reached and what is left."""
+"""How a grid goes along: one line a model as it ends, with what it reached and what is left."""
 
 from __future__ import annotations
 
-from reclora_cli.pipeline.ablated import Plan
-from reclora_cli.pipeline.grid import Cell, Grid
+from reclora_cli.pipeline.ablated import Plan, PlannedRun
+from reclora_cli.pipeline.grid import Grid
 from reclora_cli.progress import Progress
-from reclora_cli.recipe import Recipe
 
 
 class Pace:
-    """Tells a grid's runs one by one. What is left is the plan's prediction, corrected by how the
-    runs so far compare with theirs."""
+    """Tells a grid's models one by one. What is left is the plan's prediction, corrected by how
+    the models so far compare with theirs."""
 
-    def __init__(self, grid: Grid, plan: Plan, progress: Progress) -> None:
+    def __init__(self, grid: Grid, plan: Plan, progress: Progress, jobs: int = 1) -> None:
         self._grid = grid
         self._plan = plan
         self._progress = progress
-        self._ended = 0
-        self._predicted = 0.0
+        self._jobs = jobs
+        self._ended: list[PlannedRun] = []
         self._spent = 0.0
-        self._width = max(len(cell.label) for cell in grid.cells)
+        self._width = max(len(run.label) for run in plan.runs)
 
     def begin(self) -> None:
         """Say what there is to do."""
@@ -30,32 +29,35 @@ class Pace:
             told.append(f"before them {', '.join(self._plan.shared)}")
         if self._plan.seconds is not None:
             told.append(f"about {minutes(self._plan.seconds)} ({self._plan.from_what})")
+        if self._jobs > 1:
+            told.append(f"{self._jobs} at a time")
         self._progress.say("; ".join([head, *told]))
 
-    def ended(self, cell: Cell, recipe: Recipe, auc: float | None, seconds: float) -> None:
+    def ended(self, name: str, auc: float | None, seconds: float) -> None:
         """Say what one model reached.
 
         Args:
+            name: of its run or CRM.
             seconds: what training and scoring it took now.
         """
-        self._predicted += self._plan.runs[self._ended].seconds or 0.0
+        run = next(run for run in self._plan.runs if run.name == name and run not in self._ended)
+        self._ended.append(run)
         self._spent += seconds
-        self._ended += 1
-        seed = f" seed {recipe.seed}" if len(cell.recipes) > 1 else ""
+        place = f"  {len(self._ended)}/{len(self._plan.runs)}  {run.label:<{self._width}}"
         reached = "AUC undefined" if auc is None else f"AUC {auc:.4f}"
-        place = f"  {self._ended}/{len(self._plan.runs)}  {cell.label:<{self._width}}{seed}"
         self._progress.say(f"{place}  {reached}  {minutes(seconds)}{self._left()}")
 
     def _left(self) -> str:
-        rest = self._plan.runs[self._ended :]
+        rest = [run for run in self._plan.runs if run not in self._ended]
         if not rest:
             return ""
         ahead = sum(run.seconds or 0.0 for run in rest)
-        if self._predicted > 0:
-            left = ahead * self._spent / self._predicted
+        predicted = sum(run.seconds or 0.0 for run in self._ended)
+        if predicted > 0:
+            left = ahead * self._spent / predicted
         else:
-            left = ahead or self._spent / self._ended * len(rest)
-        return f", about {minutes(left)} left"
+            left = ahead or self._spent / len(self._ended) * len(rest)
+        return f", about {minutes(left / self._jobs)} left"
 
 
 def minutes(seconds: float) -> str:

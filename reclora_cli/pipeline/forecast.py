@@ -53,6 +53,7 @@ def plan(
         for cell in grid.cells
         for at in range(len(cell.recipes))
     ]
+    planned = list({(run.kind, run.name): run for run in planned}.values())
     shared = _shared(grid, workspace)
     known = [_seconds_of(stage, recipe, workspace) for stage, recipe in shared.values()]
     sure = [seconds for seconds in known if seconds is not None]

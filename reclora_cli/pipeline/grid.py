@@ -69,10 +69,15 @@ class Grid:
     def dataset(self) -> str:
         return self.base.data.source
 
+    def models(self) -> list[tuple[Kind, Recipe]]:
+        """Every model, each once, in order of the cells."""
+        every = [(cell.kind, recipe) for cell in self.cells for recipe in cell.recipes]
+        once = {(kind, recipe.model_dump_json()): (kind, recipe) for kind, recipe in every}
+        return list(once.values())
+
     def recipes(self, kind: Kind) -> list[Recipe]:
         """Of every model of a kind, each once, in order."""
-        every = [recipe for cell in self.cells if cell.kind == kind for recipe in cell.recipes]
-        return list(dict.fromkeys(every))
+        return [recipe for of, recipe in self.models() if of == kind]
 
 
 def shipped(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from reclora_cli import recipe as recipes
+from reclora_cli.errors import RecloraError
 from reclora_cli.pipeline import ablate, grid
 from reclora_cli.pipeline.ablated import CellResult, GridResult
 from reclora_cli.pipeline.grid import Grid
@@ -253,6 +254,13 @@ def test_seeds_are_told_as_mean_and_deviation(
     assert "AUC, mean ± sd" in [column.name for column in result.table.columns]
 
 
+def command_of(root: Path, mine: Path, *options: str) -> list[str]:
+    variants = ["--variants", "without-meta-lora,without-short-retriever,uniform-gate"]
+    place = ["--recipe", str(mine), "--device", "cpu", "--json", "-w", str(root)]
+    overrides = ["--set", f"evaluate.rows={ROWS}", "--set", "finetune.shots=16"]
+    return [sys.executable, "-m", "reclora_cli", "ablate", *variants, *place, *overrides, *options]
+
+
 def without_times(file: Path) -> dict[str, Any]:
     tree: dict[str, Any] = json.loads(file.read_text())
     for cell in tree["cells"]:
@@ -263,11 +271,6 @@ def without_times(file: Path) -> dict[str, Any]:
 def test_killed_with_kill_9_at_random_times_and_repeated_it_gives_the_same_table(
     walked: tuple[Any, ...], ready_to_tune: TinyWorld, mine: Path, tmp_path: Path
 ) -> None:
-    """Through the command line. The straight run is the fixture's, of other names of cells only."""
-    options = ["--variants", "without-meta-lora,without-short-retriever,uniform-gate"]
-    place = ["--recipe", str(mine), "--device", "cpu", "--json"]
-    overrides = ["--set", "evaluate.rows=41", "--set", "finetune.shots=16"]
-    command = [sys.executable, "-m", "reclora_cli", "ablate", *options, *place, *overrides]
     found = []
     for name, kills in (("straight", 0), ("killed", 4)):
         root = tmp_path / name
@@ -275,7 +278,7 @@ def test_killed_with_kill_9_at_random_times_and_repeated_it_gives_the_same_table
         draw = random.Random(0)
         for _ in range(kills):
             process = subprocess.Popen(
-                [*command, "-w", str(root)],
+                command_of(root, mine),
                 env=clean_environment(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -284,7 +287,7 @@ def test_killed_with_kill_9_at_random_times_and_repeated_it_gives_the_same_table
             process.kill()
             process.wait()
         done = subprocess.run(
-            [*command, "-w", str(root)],
+            command_of(root, mine),
             env=clean_environment(),
             capture_output=True,
             text=True,
@@ -321,3 +324,79 @@ def test_a_cell_of_one_class_is_shown_as_undefined(walked: tuple[Any, ...]) -> N
     nothing: CellResult = replace(result.cells[1], auc=Figure(None, None, None), relative=None)
     table, _ = table_of(made, [result.cells[0], nothing], evaluated)
     assert "–" in to_markdown(table)
+
+
+def test_two_runs_at_a_time_give_the_same_table(
+    walked: tuple[Any, ...], ready_to_tune: TinyWorld, mine: Path, tmp_path: Path
+) -> None:
+    workspace, heard = copy_of(ready_to_tune, tmp_path / "ws"), Listening()
+    made = grid_of(ABLATION, mine)
+    [result] = ablate.run([made], workspace, heard, device="cpu", jobs=2).grids
+    straight = walked[2]
+    for cell, other in zip(result.cells, straight.cells, strict=True):
+        # Threads are shared out among the processes: sums come in another order.
+        assert cell.auc.value == pytest.approx(other.auc.value, abs=1e-6)
+        assert cell.log_loss.value == pytest.approx(other.log_loss.value, abs=1e-6)
+    assert "2 at a time" in heard.said[0]
+    assert len([line for line in heard.said if "/4  " in line]) == 4
+    logs = {file.name for file in (Path(result.artefact).parent / "logs").iterdir()}
+    assert logs == {f"{cell.models[0]}.log" for cell in result.cells}
+
+
+def processes_of(root: Path) -> list[int]:
+    """Those under way whose job names the workspace: workers hold its files open."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (place / "cmdline").read_bytes()
+            environment = (place / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"ablation_worker" in line and str(root).encode() in environment:
+            found.append(int(place.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads Linux's /proc")
+def test_killed_with_kill_9_the_runs_at_its_side_end_too(
+    ready_to_tune: TinyWorld, mine: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "ws"
+    copy_of(ready_to_tune, root)
+    process = subprocess.Popen(
+        command_of(root, mine, "--jobs", "2"),
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while len(processes_of(root)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    while processes_of(root):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    done = subprocess.run(
+        command_of(root, mine, "--jobs", "2"),
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_fails_at_the_side_is_told_with_its_last_words(
+    ready_to_tune: TinyWorld, mine: Path, tmp_path: Path
+) -> None:
+    workspace = copy_of(ready_to_tune, tmp_path / "ws")
+    made = grid_of(ABLATION, mine, overrides=["lm.yes=Nothing that a token stands for"])
+    with pytest.raises(RecloraError) as caught:
+        ablate.run([made], workspace, device="cpu", jobs=2)
+    assert "ended with" in caught.value.what
+    assert "logs" in (caught.value.where or "")
+    assert "repeat" in (caught.value.hint or "")

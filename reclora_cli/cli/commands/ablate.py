@@ -78,6 +78,12 @@ def command(
             "--seeds", metavar="N", min=1, help="Runs of each, told as mean and deviation."
         ),
     ] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", metavar="N", min=1, help="Runs at a time. Default: one for each GPU, else 1."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs and the time they will take.")
     ] = False,
@@ -107,6 +113,7 @@ def command(
             opened.console.progress,
             device=running.device.value,
             confirm=opened.person(yes=running.yes),
+            jobs=jobs,
             dry_run=dry_run,
         )
         opened.console.result(result, view.render(result))
