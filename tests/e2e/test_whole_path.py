@@ -9,12 +9,9 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,62 +19,10 @@ import pytest
 
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.lora.interchange_read import read_peft
-from tests.conftest import data_folder
+from tests.e2e.path_100k import ROWS, SMALL, TUNED, Path100K
 from tests.tuned_runs import by_stock_peft
 
 pytestmark = pytest.mark.e2e
-
-RECLORA = Path(sys.executable).parent / "reclora"
-SMALL = [
-    *("--set", "crm.epochs=1", "--set", "crm.evaluations_per_epoch=1"),
-    *("--set", "finetune.batch_size=4", "--set", "finetune.checkpoint_every=1"),
-]
-TUNED = ["finetune", "--shots", "16", *SMALL]
-ROWS = 24
-
-
-class Path100K:
-    """A workspace in which commands run one after the other."""
-
-    prepared: dict[str, Any]
-    plain: dict[str, Any]
-    tuned: dict[str, Any]
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [str(RECLORA), *arguments, "--workspace", str(self.root), "--json"]
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._env()
-        )
-
-    def run(self, *arguments: str) -> dict[str, Any]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=1200)
-        assert process.returncode == 0, f"{arguments}: exit {process.returncode}\n{err}"
-        return json.loads(out)
-
-    def fails(self, *arguments: str) -> tuple[int, str]:
-        process = self.start(*arguments)
-        _, err = process.communicate(timeout=300)
-        return process.returncode, err
-
-    @staticmethod
-    def _env() -> dict[str, str]:
-        return {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path100K:
-    """Prepared, indexed, with a CRM, a RecLoRA and a plain LoRA run."""
-    walked = Path100K(tmp_path_factory.mktemp("e2e") / "workspace")
-    files = data_folder() / "ml-100k"
-    given = ["--from", str(files)] if files.is_dir() else []
-    walked.prepared = walked.run("prepare", "ml-100k", "--yes", *given)
-    walked.plain = walked.run(*TUNED, "--method", "lora")
-    walked.tuned = walked.run(*TUNED, "--experts", "4")
-    return walked
 
 
 def sha256(file: Path) -> str:

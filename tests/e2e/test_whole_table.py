@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_whole_path import Path100K, path
-
-__all__ = ["path"]
+from tests.e2e.path_100k import Path100K
 
 pytestmark = pytest.mark.e2e
 
