@@ -27,6 +27,7 @@ EXAMPLES = ["book-crossing", "gift-cards", "goodbooks", "steam"]
 METHODS = ["lora", "lora-r128", "reclora", "rella", "tallrec", "zero-shot"]
 LLMS = ["gemma-3-1b", "qwen3-0.6b", "smollm2-360m", "vicuna-7b"]
 PRESETS = ["paper"]
+TABLES = ["figure-4", "figure-5", "figure-6", "table-1", "table-2", "table-3", "table-4"]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,9 @@ def test_every_shipped_recipe_is_known_here() -> None:
     assert recipe.names("examples") == EXAMPLES
     assert recipe.names("llms") == LLMS
     assert recipe.names("presets") == PRESETS
+    assert recipe.names("tables") == TABLES
     shipped = sorted(path.stem for path in recipe.recipes_folder().rglob("*.yaml"))
-    assert shipped == sorted(DATASET_RECIPES + METHODS + EXAMPLES + LLMS + PRESETS)
+    assert shipped == sorted(DATASET_RECIPES + METHODS + EXAMPLES + LLMS + PRESETS + TABLES)
 
 
 @pytest.mark.parametrize("name", DATASET_RECIPES)

@@ -36,6 +36,8 @@ FLAGS: dict[str, set[str]] = {
     "evaluate": {"--rows", "--split", "--run", "--zero-shot", "--crm/--no-crm", "--lm/--no-lm"}
     | {"--reference", "--model", "--by", "--plot"}
     | _OFTEN,
+    "ablate": {"--table", "--figure", "--variants", "--size", "--seeds", "--jobs"}
+    | (_OFTEN - {"--force"}),
     "explain": {"--user", "--item", "--run", "--plot", "--recipe"}
     | _SHARED["place"]
     | _SHARED["running"]

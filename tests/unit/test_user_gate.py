@@ -72,12 +72,12 @@ def test_every_candidate_of_a_user_gets_the_same_mixture(world: TinyWorld, tuned
     candidates = np.arange(store.header.items)
     ends = np.full(len(candidates), store.user_start[5])
     asked = Questions(np.full(len(candidates), 4), candidates, ends)
-    represented = torch.from_numpy(sources.representation(asked))
+    represented = torch.from_numpy(sources.gate_input(asked))
     with torch.no_grad():
         cores = adapter.meta.mixture(represented)
     assert cores.shape == (4, len(candidates), 4, 4)
     torch.testing.assert_close(cores, cores[:, :1].expand_as(cores), rtol=0, atol=1e-6)
-    others = sources.representation(Questions.of_rows(store, np.arange(20)))
+    others = sources.gate_input(Questions.of_rows(store, np.arange(20)))
     assert len(np.unique(others, axis=0)) == 20
 
 
