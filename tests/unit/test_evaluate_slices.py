@@ -92,6 +92,24 @@ def test_a_bin_of_one_class_has_no_auc_but_its_n_and_its_loss():
     assert seen.models["ours"].auc == Figure(0.5, None, None), "one dislike has no variance"
 
 
+def test_rows_of_users_the_lm_was_tuned_on_are_told_from_others(rows):
+    labels, models, slices = rows
+    tuned = np.arange(ROWS) % 3 == 0
+    [seen, unseen] = break_downs(labels, models, slices, 0.95, tuned)[-2:]
+    assert [(one.by, one.bin, one.rows) for one in (seen, unseen)] == [
+        ("shots", "tuned", 200),
+        ("shots", "untuned", 400),
+    ]
+    expected = roc_auc_score(labels[~tuned], models["ours"][~tuned])
+    assert unseen.models["ours"].auc.value == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_empty_side_of_the_shots_is_left_out(rows):
+    labels, models, slices = rows
+    found = break_downs(labels, models, slices, 0.95, np.ones(ROWS, dtype=bool))
+    assert [one.bin for one in found if one.by == "shots"] == ["tuned"]
+
+
 def test_break_downs_and_masks_are_the_same_bins(tiny_world):
     store = tiny_world.store
     slices = row_slices(store, np.asarray(store.split("test")))
@@ -120,7 +138,7 @@ def test_the_picture_names_models_bins_and_n(tmp_path, monkeypatch):
     for model in result.models:
         assert model.method in told
     for one in result.slices:
-        if one.by != "item":
+        if one.by not in ("item", "shots"):
             assert one.bin in told
             assert f"n {one.rows:,}" in told
     assert "300 of 9,529 test rows of ml-100k" in told

@@ -21,6 +21,7 @@ TITLES = {
     "item": "item in training",
     "history": "behaviours in the past",
     "popularity": "training rows of the item",
+    "shots": "user in the shots",
 }
 """What the bins of a break-down are bins of."""
 
