@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reclora_cli.data.slices import RowSlices
+from reclora_cli.data.slices import BREAK_DOWNS, RowSlices
 from reclora_cli.metrics.auc import auc
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.metrics.delong import auc_interval
@@ -23,6 +23,9 @@ from reclora_cli.metrics.rows import Floats, Labels
 
 BY_SHOTS = "shots"
 """The break-down that tells the LM's users from others; there is one where a run is evaluated."""
+
+NAMES = (*BREAK_DOWNS, BY_SHOTS)
+"""What rows are broken down by, in the order of tables."""
 
 
 @dataclass(frozen=True)
