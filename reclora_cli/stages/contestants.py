@@ -17,9 +17,9 @@ from reclora_cli.lora.adapters import open_adapter
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, fingerprint
+from reclora_cli.scoring.kept_scores import Probabilities, Rows
 from reclora_cli.scoring.lm_scorer import answer
 from reclora_cli.scoring.questions import Questions
-from reclora_cli.scoring.score_files import Probabilities, Rows
 from reclora_cli.stages import locate, runs
 from reclora_cli.stages.assemble import Sources, load_speaker
 from reclora_cli.workspace import Artefact, Workspace

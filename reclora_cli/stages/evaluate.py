@@ -20,8 +20,7 @@ from reclora_cli.errors import UsageError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.tree import EvaluateRecipe
-from reclora_cli.scoring import score_files
-from reclora_cli.scoring.score_files import Rows
+from reclora_cli.scoring.kept_scores import Rows, known_scores
 from reclora_cli.seeding import numpy_stream
 from reclora_cli.stages import evaluation_tables, locate, slices_figure
 from reclora_cli.stages.contestants import Contestant, assemble
@@ -150,7 +149,7 @@ def _planned(
     watch = Stopwatch()
     plan = []
     for contestant in contestants:
-        known, _ = score_files.known_scores(contestant.scorer, rows, contestant.folder)
+        known, _ = known_scores(contestant.scorer.identity, store, rows, contestant.folder)
         lacking = rows if force else rows[np.isnan(known)]
         seconds = _extrapolated(contestant, lacking, progress)
         plan.append(

@@ -20,7 +20,8 @@ from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import fingerprint
 from reclora_cli.recipe.tree import EvaluateRecipe
 from reclora_cli.scoring import score_files
-from reclora_cli.scoring.score_files import Rows, Scores, rows_hash
+from reclora_cli.scoring.kept_scores import Rows, rows_hash
+from reclora_cli.scoring.score_files import Scores
 from reclora_cli.seeding import numpy_stream
 from reclora_cli.stages.break_downs import Slice, break_downs
 from reclora_cli.stages.contestants import Contestant
