@@ -22,7 +22,7 @@ from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.tree import EvaluateRecipe
 from reclora_cli.scoring.kept_scores import Rows, known_scores
 from reclora_cli.seeding import numpy_stream
-from reclora_cli.stages import evaluation_tables, locate, slices_figure
+from reclora_cli.stages import evaluation_figure, evaluation_tables, locate
 from reclora_cli.stages.contestants import Contestant, assemble
 from reclora_cli.stages.evaluated import EvaluateResult, Planned
 from reclora_cli.stages.side_by_side import evaluate_scorers, result_of
@@ -69,7 +69,7 @@ def run(
         MissingInputError: nothing to evaluate, or something it was made from is gone.
     """
     if plot:
-        slices_figure.check_format(plot)
+        evaluation_figure.check_format(plot)
     for file in save:
         evaluation_tables.check_format(file)
     if dry_run:
@@ -111,7 +111,7 @@ def run(
     result = replace(result, plot=str(plot) if plot else None, saved=[str(file) for file in save])
     if together.main:
         if plot:
-            slices_figure.draw(result, plot)
+            evaluation_figure.draw(result, plot)
         for file in save:
             evaluation_tables.save(result, file)
     return result

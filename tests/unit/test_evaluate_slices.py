@@ -15,7 +15,7 @@ from reclora_cli.data.slices import BREAK_DOWNS, RowSlices, row_slices
 from reclora_cli.errors import UsageError
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.metrics.delong import placements
-from reclora_cli.stages import slices_figure
+from reclora_cli.stages import evaluation_figure
 from reclora_cli.stages.break_downs import break_downs
 from tests.cli import results
 
@@ -133,15 +133,17 @@ def test_the_picture_names_models_bins_and_n(tmp_path, monkeypatch):
 
     monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
     result = results.evaluate()
-    slices_figure.draw(result, tmp_path / "new" / "slices.svg")
+    evaluation_figure.draw(result, tmp_path / "new" / "slices.svg")
     told = texts_of(tmp_path / "new" / "slices.svg")
     for model in result.models:
         assert model.method in told
     for one in result.slices:
-        if one.by not in ("item", "shots"):
+        if one.by != "item":
             assert one.bin in told
             assert f"n {one.rows:,}" in told
     assert "300 of 9,529 test rows of ml-100k" in told
+    for said in ("ECE 0.031", "share of likes", "mean P(yes) of the bin", "rows in the bin"):
+        assert said in told
 
 
 def test_a_picture_of_undefined_figures_is_drawn(tmp_path):
@@ -151,12 +153,23 @@ def test_a_picture_of_undefined_figures_is_drawn(tmp_path):
         replace(one, models={name: replace(f, auc=nothing) for name, f in one.models.items()})
         for one in result.slices
     ]
-    slices_figure.draw(replace(result, slices=slices), tmp_path / "a.png")
+    evaluation_figure.draw(replace(result, slices=slices), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_without_runs_has_no_panel_of_shots(tmp_path, monkeypatch):
+    import matplotlib
+
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
+    result = results.evaluate()
+    slices = [one for one in result.slices if one.by != "shots"]
+    evaluation_figure.draw(replace(result, slices=slices), tmp_path / "a.svg")
+    assert "user in the shots" not in texts_of(tmp_path / "a.svg")
+    assert "user in training" in texts_of(tmp_path / "a.svg")
 
 
 @pytest.mark.parametrize("name", ["slices.txt", "slices"])
 def test_a_picture_of_no_format_is_refused(tmp_path, name):
     with pytest.raises(UsageError, match="cannot write") as raised:
-        slices_figure.check_format(tmp_path / name)
+        evaluation_figure.check_format(tmp_path / name)
     assert raised.value.where == "--plot"
