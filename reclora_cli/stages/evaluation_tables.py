@@ -206,8 +206,8 @@ def _note(result: EvaluateResult, names: dict[str, str]) -> str:
     if result.differences:
         reference = names[result.reference]
         parts.append(
-            f"RelImpr: AUC over that of {reference}, less 1. * p < {SIGNIFICANT} against "
-            f"{reference}: DeLong's test for AUC, the paired bootstrap for LogLoss."
+            f"RelImpr: AUC over that of {reference}, less 1. * differs from {reference}, "
+            f"p < {SIGNIFICANT}: DeLong's test for AUC, the paired bootstrap for LogLoss."
         )
     parts.append(f"user-AUC: of {counted.users:,} users with {counted.rows:,} rows. ECE: 15 bins.")
     return " ".join(parts)

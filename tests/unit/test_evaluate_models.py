@@ -195,3 +195,12 @@ def test_runs_of_several_seeds_are_told_together(trained, result, tmp_path):
     [group] = found.seeds
     assert (group.method, group.seeds) == ("lora-r2", [recipe.seed, 5])
     assert group.models == [model.name for model in found.models[:2]]
+
+
+def test_a_run_of_another_dataset_is_refused_and_its_dataset_named(trained, result, tmp_path):
+    root = shutil.copytree(trained.workspace.root, tmp_path / "ws")
+    shutil.copytree(root / "datasets" / "ml-1m", root / "datasets" / "elsewhere")
+    [name] = [model.name for model in result.models if model.method == "lora-r2"]
+    shutil.rmtree(root / "datasets" / "ml-1m" / "runs" / name)
+    with pytest.raises(UsageError, match=f"{name} is a run of elsewhere, and this is about ml-1m"):
+        evaluate.run(trained.recipe, Workspace(root), runs=[name[:-2]])
