@@ -139,6 +139,21 @@ def mean_interval(values: ArrayLike, confidence: float) -> tuple[float, float] |
     return mean - reach, mean + reach
 
 
+def share_interval(successes: int, rows: int, confidence: float) -> tuple[float, float]:
+    """Interval of a share of ``rows`` (at least one), by Wilson's score method.
+
+    Wilson (1927), *Probable inference, the law of succession, and statistical inference*, JASA
+    22(158): the shares that a normal test does not reject. It stays within [0, 1] and has a width
+    where none or all succeed.
+    """
+    share, z = successes / rows, NormalDist().inv_cdf((1 + confidence) / 2)
+    scale = 1 + z * z / rows
+    centre = (share + z * z / (2 * rows)) / scale
+    reach = z / scale * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    low, high = max(0.0, centre - reach), min(1.0, centre + reach)
+    return (0.0 if successes == 0 else low), (1.0 if successes == rows else high)
+
+
 def _dot(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Inner product without BLAS: its threads cost more than they save, most of all when busy."""
     return float(np.einsum("n,n->", one, other))

@@ -16,7 +16,8 @@ from reclora_cli.data.audit import Check
 from reclora_cli.data.audit.report import CHUNK, Finding
 from reclora_cli.data.slices import row_slices
 from reclora_cli.data.store import InteractionsStore
-from reclora_cli.scoring.score_files import PARTIAL, PROBABILITY, SLICES, metadata
+from reclora_cli.scoring.kept_scores import PROBABILITY, metadata
+from reclora_cli.scoring.score_files import PARTIAL, SLICES
 
 READABLE = "score files can be read"
 SPLIT = "scored rows are rows of their file's split"

@@ -14,14 +14,13 @@ and the main one keeps it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -34,23 +33,28 @@ from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress, Task
-from reclora_cli.workspace import MANIFEST, Artefact, atomic_file
+from reclora_cli.scoring.kept_scores import (
+    METADATA,
+    PROBABILITY,
+    Probabilities,
+    Rows,
+    known_scores,
+    metadata,
+    rows_hash,
+    store_identity,
+)
+from reclora_cli.workspace import atomic_file
 
 ROWS_AT_A_TIME = 256
 """Rows of one process in a round: who is killed loses at most a round and ``_FLUSH_SECONDS``."""
 
 FORMAT = 2
-PROBABILITY = "probability"
 SLICES = tuple(column.name for column in fields(RowSlices))
 """Columns that break-downs read."""
 PARTIAL = ".partial.parquet"
 """How the name of a file ends whose scoring was interrupted."""
 
 _FLUSH_SECONDS = 20.0
-_METADATA = b"reclora"
-
-Rows = NDArray[np.int64]
-Probabilities = NDArray[np.float64]
 
 
 class Scorer(Protocol):
@@ -88,28 +92,6 @@ class Scores:
     file: Path
 
 
-def rows_hash(rows: Rows) -> str:
-    """Identity of a set of row ids, 16 hex digits, whatever their order."""
-    return hashlib.sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()[:16]
-
-
-def known_scores(scorer: Scorer, rows: Rows, folder: Path) -> tuple[Probabilities, float]:
-    """Scores of ``rows`` that ``folder`` holds, NaN where none, and the seconds they took."""
-    found, seconds = np.full(len(rows), np.nan), 0.0
-    for file in sorted(folder.glob("*.parquet")):
-        told = metadata(file)
-        if told.get("identity") != scorer.identity:
-            continue
-        table = pq.read_table(file, columns=[schema.ROW, PROBABILITY])
-        ids, values = (np.asarray(column) for column in table.columns)
-        at = np.searchsorted(ids, rows)
-        at[at == len(ids)] = 0
-        new = np.isnan(found) & (ids[at] == rows) if len(ids) else np.zeros(len(rows), dtype=bool)
-        found[new] = values[at[new]]
-        seconds += float(told["seconds"]) * int(new.sum()) / max(len(ids), 1)
-    return found, seconds
-
-
 def score(
     scorer: Scorer,
     store: InteractionsStore,
@@ -129,7 +111,7 @@ def score(
         together: processes that share the rows; each learns all scores, the main one writes.
 
     Raises:
-        RecloraError: the model gives a score that is not a number.
+        RecloraError: the model gives a score that is not a number, or as ``known_scores``.
     """
     file = folder / f"{split}-{rows_hash(rows)}.parquet"
     partial = file.with_name(file.stem + PARTIAL)
@@ -139,7 +121,9 @@ def score(
             partial.unlink(missing_ok=True)
     found, seconds = np.full(len(rows), np.nan), 0.0
     if not force:
-        found, seconds = together.from_main(lambda: known_scores(scorer, rows, folder))
+        found, seconds = together.from_main(
+            lambda: known_scores(scorer.identity, store, rows, folder)
+        )
     lacking = np.flatnonzero(np.isnan(found))
     writing = _Writing(scorer, store, rows, found, seconds, split, together)
     with (
@@ -161,12 +145,6 @@ def score(
 def _is_current(file: Path, scorer: Scorer) -> bool:
     told = metadata(file) if file.exists() else {}
     return (told.get("identity"), told.get("format")) == (scorer.identity, FORMAT)
-
-
-def store_identity(store: InteractionsStore) -> str:
-    """Changes whenever the store is written anew; empty for one outside a workspace."""
-    artefact = Artefact(store.folder)
-    return artefact.identity() if (store.folder / MANIFEST).is_file() else ""
 
 
 class _Writing:
@@ -234,7 +212,7 @@ class _Writing:
             "seconds": self.seconds,
         }
         with atomic_file(file) as opened:
-            pq.write_table(table.replace_schema_metadata({_METADATA: json.dumps(told)}), opened)
+            pq.write_table(table.replace_schema_metadata({METADATA: json.dumps(told)}), opened)
         self.flushed = time.monotonic()
 
 
@@ -273,12 +251,3 @@ def _kept_on_the_way_out(writing: _Writing, partial: Path) -> Iterator[None]:
     except BaseException:
         writing.flush(partial)
         raise
-
-
-def metadata(file: Path) -> dict[str, Any]:
-    """What a score file says of itself; empty when it is no score file."""
-    try:
-        content = (pq.read_schema(file).metadata or {}).get(_METADATA)
-    except (pa.ArrowInvalid, OSError):
-        return {}
-    return json.loads(content) if content else {}

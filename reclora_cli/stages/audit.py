@@ -37,8 +37,8 @@ from reclora_cli.recipe import Recipe
 from reclora_cli.retrieval.past import REDUCED, RankedPast
 from reclora_cli.retrieval.pca import Reduction
 from reclora_cli.retrieval.ranked_file import RANKED
+from reclora_cli.scoring.kept_scores import metadata, store_identity
 from reclora_cli.scoring.score_checks import score_file_checks
-from reclora_cli.scoring.score_files import metadata, store_identity
 from reclora_cli.stages import locate, runs
 from reclora_cli.stages.item_vectors import VECTORS
 from reclora_cli.workspace import Artefact, Stopwatch, Workspace

@@ -1,4 +1,5 @@
-"""Figures by user seen or unseen, item seen or unseen, history length and item popularity.
+"""Figures by user seen or unseen, item seen or unseen, history length and item popularity, and by
+whether the LM has seen the user: whether one of the shots it was tuned on is of the same user.
 
 A test split has some 15 slices, and the smallest hold few rows, so their intervals come by formula
 and not by resampling: DeLong's variance for the AUC, the normal approximation for the mean loss.
@@ -10,15 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from reclora_cli.data.slices import RowSlices
+from reclora_cli.data.slices import BREAK_DOWNS, RowSlices
 from reclora_cli.metrics.auc import auc
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.metrics.delong import auc_interval
 from reclora_cli.metrics.intervals import mean_interval
 from reclora_cli.metrics.log_loss import log_losses
 from reclora_cli.metrics.rows import Floats, Labels
+
+BY_SHOTS = "shots"
+"""The break-down that tells the LM's users from others; there is one where a run is evaluated."""
+
+NAMES = (*BREAK_DOWNS, BY_SHOTS)
+"""What rows are broken down by, in the order of tables."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,9 @@ class Slice:
     """The rows of one bin of a break-down, and every model on them.
 
     Attributes:
-        by: ``user``, ``item``, ``history`` or ``popularity``.
-        bin: ``seen`` or ``unseen``; else its bounds, e.g. ``10-29``: behaviours in the row's past,
-            or training rows of its item.
+        by: ``user``, ``item``, ``history``, ``popularity`` or ``shots``.
+        bin: ``seen`` or ``unseen``; by shots ``tuned`` or ``untuned``; else its bounds, e.g.
+            ``10-29``: behaviours in the row's past, or training rows of its item.
         rows: at least one; a bin without rows is left out.
         base_rate: share of likes.
         models: by the model's ``name``.
@@ -60,6 +67,7 @@ def break_downs(
     probabilities: Mapping[str, Floats],
     slices: RowSlices,
     confidence: float,
+    tuned: NDArray[np.bool_] | None = None,
 ) -> list[Slice]:
     """Every bin that has rows, break-down by break-down.
 
@@ -68,10 +76,15 @@ def break_downs(
         probabilities: P(yes), (n,), by the model's name.
         slices: of the same n rows.
         confidence: of the intervals.
+        tuned: whether an LM was tuned on a row of each row's user, (n,); ``None`` without an LM.
 
     Raises:
         RecloraError: as the metrics do.
     """
+    every = slices.break_downs()
+    if tuned is not None:
+        bins = {"tuned": tuned, "untuned": ~tuned}
+        every[BY_SHOTS] = {label: mask for label, mask in bins.items() if mask.any()}
     liked = np.asarray(labels).astype(bool)
     losses = {name: log_losses(labels, values) for name, values in probabilities.items()}
     return [
@@ -85,7 +98,7 @@ def break_downs(
                 for name, values in probabilities.items()
             },
         )
-        for by, bins in slices.break_downs().items()
+        for by, bins in every.items()
         for label, mask in bins.items()
     ]
 

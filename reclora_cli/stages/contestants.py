@@ -17,9 +17,9 @@ from reclora_cli.lora.adapters import open_adapter
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, fingerprint
+from reclora_cli.scoring.kept_scores import Probabilities, Rows
 from reclora_cli.scoring.lm_scorer import answer
 from reclora_cli.scoring.questions import Questions
-from reclora_cli.scoring.score_files import Probabilities, Rows
 from reclora_cli.stages import locate, runs
 from reclora_cli.stages.assemble import Sources, load_speaker
 from reclora_cli.workspace import Artefact, Workspace
@@ -55,12 +55,18 @@ class Contestant:
         kind: ``run``, ``crm`` or ``zero-shot``.
         method: what the literature calls it, e.g. ``reclora-k16``.
         folder: where its scores are kept.
+        seed: of its training; ``None`` where nothing was trained.
+        family: what decides it but for the seed: contestants of one family differ in that alone.
+        shots: file of the row ids that its LM was tuned on, (shots,).
     """
 
     scorer: LazyScorer
     kind: str
     method: str
     folder: Path
+    seed: int | None = None
+    family: str = ""
+    shots: Path | None = None
 
     @property
     def name(self) -> str:
@@ -140,7 +146,20 @@ def _run(
         return _lm_ask(run.recipe, workspace, device, recipe, progress, folder, together)
 
     scorer = LazyScorer(run.name, run.artefact.identity(), opened)
-    return Contestant(scorer, "run", locate.method_name(run.recipe), run.artefact.path / "scores")
+    folder = run.artefact.path
+    return Contestant(
+        scorer,
+        "run",
+        locate.method_name(run.recipe),
+        folder / "scores",
+        run.recipe.seed,
+        _family("finetune", run.recipe),
+        folder / runs.SHOTS_FILE,
+    )
+
+
+def _family(stage: str, recipe: Recipe) -> str:
+    return locate.fingerprint_of(stage, recipe.model_copy(update={"seed": 0}))
 
 
 def _crms(
@@ -160,7 +179,14 @@ def _crms(
             artefact.name, artefact.identity(), _opens_crm(recipe, workspace, device)
         )
         method = f"crm-{recipe.crm.model}"
-        found[artefact.path] = Contestant(scorer, "crm", method, artefact.path / "scores")
+        found[artefact.path] = Contestant(
+            scorer,
+            "crm",
+            method,
+            artefact.path / "scores",
+            recipe.seed,
+            _family("pretrain-crm", recipe),
+        )
     return list(found.values())
 
 

@@ -20,10 +20,9 @@ from reclora_cli.errors import UsageError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.tree import EvaluateRecipe
-from reclora_cli.scoring import score_files
-from reclora_cli.scoring.score_files import Rows
+from reclora_cli.scoring.kept_scores import Rows, known_scores
 from reclora_cli.seeding import numpy_stream
-from reclora_cli.stages import locate, slices_figure
+from reclora_cli.stages import evaluation_figure, evaluation_tables, locate
 from reclora_cli.stages.contestants import Contestant, assemble
 from reclora_cli.stages.evaluated import EvaluateResult, Planned
 from reclora_cli.stages.side_by_side import evaluate_scorers, result_of
@@ -45,6 +44,7 @@ def run(
     lm: bool = True,
     reference: str | None = None,
     plot: Path | None = None,
+    save: Sequence[Path] = (),
     device: str = "auto",
     force: bool = False,
     dry_run: bool = False,
@@ -58,17 +58,20 @@ def run(
         zero_shot: also the LM untuned, with the first run's prompts.
         lm: ``False`` evaluates no run.
         reference: the model that the others are held against; the first one by default.
-        plot: also draw the break-downs into this PNG or SVG file.
+        plot: also draw the break-downs and the calibration into this PNG or SVG file.
+        save: also write the result into these files: as JSON, or as tables (CSV, Markdown, LaTeX).
         force: score anew what is kept.
         dry_run: say what scoring would take, from a few rows scored now; nothing is written.
 
     Raises:
-        UsageError: unknown run or reference, more rows than the split has, or a plot of no
-            picture format.
+        UsageError: unknown run or reference, more rows than the split has, a plot of no picture
+            format, or a file to save of no known format.
         MissingInputError: nothing to evaluate, or something it was made from is gone.
     """
     if plot:
-        slices_figure.check_format(plot)
+        evaluation_figure.check_format(plot)
+    for file in save:
+        evaluation_tables.check_format(file)
     if dry_run:
         processes.require_alone("a dry run")
     chosen = devices.pick(device)
@@ -105,9 +108,13 @@ def run(
             force=force,
             together=together,
         )
-    if plot and together.main:
-        slices_figure.draw(result, plot)
-    return replace(result, plot=str(plot) if plot else None)
+    result = replace(result, plot=str(plot) if plot else None, saved=[str(file) for file in save])
+    if together.main:
+        if plot:
+            evaluation_figure.draw(result, plot)
+        for file in save:
+            evaluation_tables.save(result, file)
+    return result
 
 
 def choose_rows(store: InteractionsStore, settings: EvaluateRecipe, seed: int) -> Rows:
@@ -142,7 +149,7 @@ def _planned(
     watch = Stopwatch()
     plan = []
     for contestant in contestants:
-        known, _ = score_files.known_scores(contestant.scorer, rows, contestant.folder)
+        known, _ = known_scores(contestant.scorer.identity, store, rows, contestant.folder)
         lacking = rows if force else rows[np.isnan(known)]
         seconds = _extrapolated(contestant, lacking, progress)
         plan.append(

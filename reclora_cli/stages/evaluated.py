@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from reclora_cli.metrics.calibration import CalibrationBin
 from reclora_cli.metrics.compare import Difference, Figures
+from reclora_cli.metrics.over_seeds import Spread
 from reclora_cli.stages.break_downs import Slice
 
 
@@ -20,6 +22,7 @@ class ModelResult:
         scored: rows scored now; the others were kept from before.
         seconds: what scoring all rows took, whenever that was.
         scores: Parquet file of the per-row scores.
+        calibration: of all rows, bin by bin of P(yes).
     """
 
     name: str
@@ -32,16 +35,34 @@ class ModelResult:
     scored: int
     seconds: float
     scores: str
+    calibration: list[CalibrationBin]
 
 
 @dataclass(frozen=True)
 class PairResult:
-    """``model`` minus ``reference`` on the same rows, with a paired test."""
+    """``model`` minus ``reference`` on the same rows, with a paired test.
+
+    Attributes:
+        relative: RelImpr, AUC of ``model`` over that of ``reference``, less 1; a fraction.
+    """
 
     model: str
     reference: str
     auc: Difference
     log_loss: Difference
+    relative: float | None
+
+
+@dataclass(frozen=True)
+class SeedsResult(Spread):
+    """Models that differ in their seed alone.
+
+    Attributes:
+        models: their names, in the order of ``seeds``.
+    """
+
+    method: str
+    models: list[str]
 
 
 @dataclass(frozen=True)
@@ -71,8 +92,11 @@ class EvaluateResult:
         differences: of every other model from ``reference``.
         plan: what a dry run predicts; else empty.
         up_to_date: every score was kept from before.
-        slices: the rows by seen and unseen user and item, history length and item popularity.
-        plot: picture of the slices, if one was asked for.
+        slices: the rows by seen and unseen user and item, history length and item popularity, and
+            by whether the LM has seen the user.
+        seeds: mean and spread of models that differ in their seed alone; often none.
+        plot: picture of the slices and of calibration, if one was asked for.
+        saved: files that hold the result, or tables of it, where they were asked for.
     """
 
     dataset: str
@@ -93,7 +117,9 @@ class EvaluateResult:
     seconds: float
     artefact: str
     slices: list[Slice] = field(default_factory=list)
+    seeds: list[SeedsResult] = field(default_factory=list)
     plot: str | None = None
+    saved: list[str] = field(default_factory=list)
 
 
 def short_names(models: Sequence[ModelResult]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from reclora_cli import recipe as recipes
 from reclora_cli.errors import MissingInputError, RecloraError, UsageError, did_you_mean
 from reclora_cli.recipe import Recipe
 from reclora_cli.stages import locate
-from reclora_cli.workspace import Artefact, Manifest, Workspace
+from reclora_cli.workspace import MANIFEST, Artefact, Manifest, Workspace
 
 RECIPE_FILE = "recipe.yaml"
 COMPUTED_FILE = "computed.json"
@@ -86,9 +86,11 @@ def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
 
     Raises:
         MissingInputError: the dataset has no finished run.
-        UsageError: none is called so, or several begin so.
+        UsageError: none is called so, or several begin so, or it is one of another dataset.
     """
     known = finished(workspace, dataset)
+    if name is not None:
+        _refuse_elsewhere(workspace, dataset, name, known)
     if not known:
         raise MissingInputError(
             f"no finished run of {dataset} here",
@@ -140,6 +142,27 @@ def check_inputs(run: Run, workspace: Workspace) -> None:
             where=run.name,
             hint="Tune it again: `reclora finetune` with the same options.",
         )
+
+
+def _refuse_elsewhere(workspace: Workspace, dataset: str, name: str, here: Sequence[Run]) -> None:
+    """Say of which dataset a run is that is called ``name`` there, and not here."""
+    if any(run.name.startswith(name) for run in here):
+        return
+    for other in workspace.datasets():
+        if other == dataset:
+            continue
+        found = [
+            artefact.name
+            for artefact in workspace.artefacts(other, "runs")
+            if artefact.name.startswith(name) and (artefact.path / MANIFEST).is_file()
+        ]
+        if found:
+            raise UsageError(
+                f"{found[0]} is a run of {other}, and this is about {dataset}",
+                where="--run",
+                hint=f"Models are compared on rows of one dataset: add `--recipe {other}`, or "
+                f"name a run of {dataset}.",
+            )
 
 
 def _called(name: str, known: Sequence[Named], where: str) -> Named:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from reclora_cli.data.slices import row_slices, seen_user
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError, did_you_mean
+from reclora_cli.metrics.calibration import calibration_curve
 from reclora_cli.metrics.compare import Comparison
+from reclora_cli.metrics.over_seeds import over_seeds
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import fingerprint
 from reclora_cli.recipe.tree import EvaluateRecipe
 from reclora_cli.scoring import score_files
-from reclora_cli.scoring.score_files import Rows, Scores, rows_hash
+from reclora_cli.scoring.kept_scores import Rows, rows_hash
+from reclora_cli.scoring.score_files import Scores
 from reclora_cli.seeding import numpy_stream
 from reclora_cli.stages.break_downs import Slice, break_downs
 from reclora_cli.stages.contestants import Contestant
-from reclora_cli.stages.evaluated import EvaluateResult, ModelResult, PairResult, Planned
+from reclora_cli.stages.evaluated import (
+    EvaluateResult,
+    ModelResult,
+    PairResult,
+    Planned,
+    SeedsResult,
+)
 from reclora_cli.workspace import Stopwatch, write_json
 
 
@@ -67,13 +77,14 @@ def evaluate_scorers(
             rows,
             settings,
             seed,
-            models=_models(contestants, scores, figures),
+            models=_models(contestants, store.row_label(rows), scores, figures, settings),
             differences=_differences(contestants, figures["all"], held_against),
             reference=contestants[held_against].name,
             up_to_date=not any(one.scored for one in scores),
             seconds=watch.seconds,
             artefact=str(file),
             slices=slices,
+            seeds=_seeds(contestants, figures["all"]),
         )
         write_json(file, asdict(result))
         return result
@@ -115,7 +126,7 @@ def _figures(
     progress: Progress,
 ) -> dict[str, Comparison]:
     """All rows, and those of users seen and unseen in training, resampled apart."""
-    labels = store.row_label(rows)
+    labels, users = store.row_label(rows), store.row_user(rows)
     seen = seen_user(store, rows)
     chosen = {"all": np.ones(len(rows), dtype=bool), "seen_users": seen, "unseen_users": ~seen}
     compared: dict[str, Comparison] = {}
@@ -127,6 +138,8 @@ def _figures(
                 resamples=settings.resamples,
                 confidence=settings.confidence,
                 stream=numpy_stream(seed, "bootstrap", name),
+                users=users[of],
+                user_stream=numpy_stream(seed, "bootstrap", name, "users"),
             )
             task.advance()
     return compared
@@ -143,12 +156,26 @@ def _slices(
         contestant.name: kept.probability
         for contestant, kept in zip(contestants, scores, strict=True)
     }
-    slices = row_slices(store, rows)
-    return break_downs(store.row_label(rows), named, slices, settings.confidence)
+    slices, tuned = row_slices(store, rows), _tuned(contestants, store, rows)
+    return break_downs(store.row_label(rows), named, slices, settings.confidence, tuned)
+
+
+def _tuned(
+    contestants: Sequence[Contestant], store: InteractionsStore, rows: Rows
+) -> NDArray[np.bool_] | None:
+    """Whether a run was tuned on a row of each row's user, (n,); ``None`` without a run."""
+    shots = [np.load(contestant.shots) for contestant in contestants if contestant.shots]
+    if not shots:
+        return None
+    return np.isin(store.row_user(rows), store.row_user(np.concatenate(shots)))
 
 
 def _models(
-    contestants: Sequence[Contestant], scores: Sequence[Scores], figures: Mapping[str, Comparison]
+    contestants: Sequence[Contestant],
+    labels: ArrayLike,
+    scores: Sequence[Scores],
+    figures: Mapping[str, Comparison],
+    settings: EvaluateRecipe,
 ) -> list[ModelResult]:
     return [
         ModelResult(
@@ -159,6 +186,7 @@ def _models(
             scored=kept.scored,
             seconds=kept.seconds,
             scores=str(kept.file),
+            calibration=calibration_curve(labels, kept.probability, settings.confidence),
             **{name: comparison.figures(at) for name, comparison in figures.items()},
         )
         for at, (contestant, kept) in enumerate(zip(contestants, scores, strict=True))
@@ -174,10 +202,31 @@ def _differences(
             contestants[reference].name,
             comparison.auc_difference(at, reference),
             comparison.log_loss_difference(at, reference),
+            comparison.relative_auc(at, reference),
         )
         for at, contestant in enumerate(contestants)
         if at != reference
     ]
+
+
+def _seeds(contestants: Sequence[Contestant], comparison: Comparison) -> list[SeedsResult]:
+    """Contestants that differ in their seed alone, told by mean and spread."""
+    seeded = [
+        (contestant.family, contestant.seed, comparison.figures(at))
+        for at, contestant in enumerate(contestants)
+        if contestant.family and contestant.seed is not None
+    ]
+    found = []
+    for family, spread in over_seeds(seeded).items():
+        alike = [contestant for contestant in contestants if contestant.family == family]
+        names = {contestant.seed: contestant.name for contestant in alike}
+        values = {field.name: getattr(spread, field.name) for field in fields(spread)}
+        found.append(
+            SeedsResult(
+                **values, method=alike[0].method, models=[names[seed] for seed in spread.seeds]
+            )
+        )
+    return found
 
 
 def _reference(contestants: Sequence[Contestant], wanted: str | None) -> int:
@@ -211,6 +260,7 @@ def result_of(
     seconds: float,
     artefact: str = "",
     slices: Sequence[Slice] = (),
+    seeds: Sequence[SeedsResult] = (),
 ) -> EvaluateResult:
     """The result with what the rows say of themselves filled in; without models, a dry run's."""
     of = len(store.split(settings.split))
@@ -233,4 +283,5 @@ def result_of(
         seconds=seconds,
         artefact=artefact,
         slices=list(slices),
+        seeds=list(seeds),
     )

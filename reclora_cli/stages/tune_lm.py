@@ -22,7 +22,7 @@ from reclora_cli import device as devices
 from reclora_cli import recipe as recipes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, grids
-from reclora_cli.scoring.score_files import rows_hash
+from reclora_cli.scoring.kept_scores import rows_hash
 from reclora_cli.stages import finetune
 from reclora_cli.stages.crm_validation import WHOSE
 from reclora_cli.stages.tune_lm_search import LmSearch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from reclora_cli.errors import RecloraError, UsageError
@@ -39,14 +39,15 @@ def check_format(path: Path, also: tuple[str, ...] = (), option: str = "--save")
     return suffix
 
 
-def save(table: Table, path: Path) -> None:
-    """Write ``table`` to ``path``, atomically.
+def save(table: Table | Sequence[Table], path: Path) -> None:
+    """Write ``table``, or several below each other, to ``path``, atomically.
 
     Raises:
         UsageError: as ``check_format``.
         RecloraError: the file cannot be written.
     """
-    text = WRITERS[check_format(path)](table)
+    write, tables = WRITERS[check_format(path)], [table] if isinstance(table, Table) else table
+    text = "\n".join(write(one) for one in tables)
     try:
         write_text(path, text)
     except OSError as error:

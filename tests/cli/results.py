@@ -9,14 +9,22 @@ import numpy as np
 
 from reclora_cli.data.audit import Check, Ties
 from reclora_cli.data.slices import HISTORY_BOUNDS, POPULARITY_BOUNDS, bin_labels
-from reclora_cli.metrics.compare import Difference, Figure, Figures
+from reclora_cli.metrics.calibration import CalibrationBin
+from reclora_cli.metrics.compare import Difference, Figure, Figures, UserFigure
+from reclora_cli.metrics.over_seeds import MeanSd
 from reclora_cli.pipeline.crms import Failed, Several
 from reclora_cli.pipeline.demo import DemoResult
 from reclora_cli.recipe.grids import grid_of, lm_grid_of
 from reclora_cli.stages.audit import AuditedPart, AuditResult, Stale
 from reclora_cli.stages.break_downs import Slice, SliceFigures
 from reclora_cli.stages.build_index import BuildIndexResult
-from reclora_cli.stages.evaluated import EvaluateResult, ModelResult, PairResult, Planned
+from reclora_cli.stages.evaluated import (
+    EvaluateResult,
+    ModelResult,
+    PairResult,
+    Planned,
+    SeedsResult,
+)
 from reclora_cli.stages.explain import Behaviour, ExplainResult, Target
 from reclora_cli.stages.export import ExportedProjection, ExportResult
 from reclora_cli.stages.export_mixture import Mixture
@@ -335,6 +343,7 @@ def _slices(models: list[ModelResult]) -> list[Slice]:
         "item": ["seen", "unseen"],
         "history": bin_labels(HISTORY_BOUNDS),
         "popularity": bin_labels(POPULARITY_BOUNDS),
+        "shots": ["tuned", "untuned"],
     }
     nothing = Figure(None, None, None)
     return [
@@ -372,6 +381,25 @@ def _model(method: str, auc: float) -> ModelResult:
         scored=300 if method != "zero-shot" else 0,
         seconds=122.0,
         scores=FOLDER,
+        calibration=[
+            CalibrationBin(at / 15, (at + 1) / 15, 20, (at + 0.5) / 15, at / 14, at / 15, 1.0)
+            for at in range(15)
+        ],
+    )
+
+
+def seeds() -> SeedsResult:
+    of = MeanSd(0.7812, 0.0041)
+    return SeedsResult(
+        seeds=[0, 1, 2],
+        n=3,
+        auc=of,
+        log_loss=MeanSd(0.5512, 0.0102),
+        accuracy=of,
+        user_auc=MeanSd(None, None),
+        ece=MeanSd(0.0312, 0.0044),
+        method="reclora-full-user-gate-k16",
+        models=[f"reclora-full-user-gate-k16-256-{seed}bcd1234" for seed in range(3)],
     )
 
 
@@ -382,6 +410,8 @@ def _figures(auc: float, rows: int) -> Figures:
         auc=Figure(auc, auc - 0.03, auc + 0.03),
         log_loss=Figure(0.54, 0.51, 0.57),
         accuracy=Figure(0.71, 0.69, 0.74),
+        user_auc=UserFigure(0.66, 0.61, 0.71, users=31, rows=240),
+        ece=Figure(0.031, 0.012, 0.052),
     )
 
 
@@ -390,8 +420,9 @@ def _pair(model: ModelResult, reference: ModelResult) -> PairResult:
     return PairResult(
         model.name,
         reference.name,
-        Difference(gap, gap - 0.02, gap + 0.02, 0.0001, 0.0002),
+        Difference(gap, gap - 0.02, gap + 0.02, 0.0001, 0.0002, significant=True),
         Difference(0.01, -0.01, 0.03, 0.41),
+        relative=(model.all.auc.value or 0) / (reference.all.auc.value or 1) - 1,
     )
 
 

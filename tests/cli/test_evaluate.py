@@ -152,6 +152,24 @@ def test_the_picture_is_written_and_told(evaluated: Reclora, tmp_path: Path):
     assert (tmp_path / "slices.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_files_are_saved_in_the_format_of_their_name_and_told(evaluated: Reclora, tmp_path: Path):
+    files = [tmp_path / f"a.{suffix}" for suffix in ("json", "csv", "md", "tex")]
+    saved = [argument for file in files for argument in ("--save", file)]
+    done = evaluated("--no-lm", "--model", "all", *saved, "--json")
+    assert methods(done) == ["crm-deepfm", "crm-din"]
+    assert done.json["saved"] == [str(file) for file in files]
+    assert json.loads(files[0].read_text()) == done.json
+    assert files[1].read_text().startswith("dataset,split,rows_hash,model,")
+    assert "| crm-din " in files[2].read_text()
+    assert r"\toprule" in files[3].read_text()
+
+
+def test_all_break_downs_leave_out_that_by_shots_where_no_run_is(evaluated: Reclora):
+    assert "in the shots" not in evaluated("--no-lm", "--model", "din", "--by", "all").out
+    asked = evaluated("--no-lm", "--model", "din", "--by", "shots")
+    assert (asked.code, "By user in the shots: no run is evaluated." in asked.out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -160,6 +178,7 @@ def test_the_picture_is_written_and_told(evaluated: Reclora, tmp_path: Path):
         (["--model", "din", "--no-crm"], "named and left out"),
         (["--by", "users"], "unknown break-down 'users'"),
         (["--model", "din", "--plot", "slices.txt"], "cannot write .txt"),
+        (["--model", "din", "--save", "a.json", "--save", "a.xlsx"], "a.xlsx names no format"),
     ],
 )
 def test_flags_that_make_no_sense(evaluated: Reclora, arguments: list[str], told: str):

@@ -34,7 +34,7 @@ FLAGS: dict[str, set[str]] = {
     | {"--start-from", "--from-run", "--tune", "--trials", "--budget", "--valid-rows"}
     | _OFTEN,
     "evaluate": {"--rows", "--split", "--run", "--zero-shot", "--crm/--no-crm", "--lm/--no-lm"}
-    | {"--reference", "--model", "--by", "--plot"}
+    | {"--reference", "--model", "--by", "--plot", "--save"}
     | _OFTEN,
     "ablate": {"--table", "--figure", "--variants", "--size", "--seeds", "--jobs"}
     | (_OFTEN - {"--force"}),

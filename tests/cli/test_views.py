@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,8 @@ from reclora_cli.cli.render import (
     tuned_lm,
 )
 from reclora_cli.cli.render.marks import bar
-from reclora_cli.data.slices import BREAK_DOWNS
+from reclora_cli.metrics.compare import Figure, UserFigure
+from reclora_cli.stages.break_downs import NAMES
 from tests.cli import results
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
@@ -62,7 +64,8 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
         results.finetune(dry_run=True, plan=results.tuning_plan(), first_loss=None, last_loss=None)
     ),
     "evaluate": lambda: evaluate.render(results.evaluate()),
-    "evaluate by": lambda: evaluate.render(results.evaluate(plot="a.png"), BREAK_DOWNS),
+    "evaluate by": lambda: evaluate.render(results.evaluate(plot="a.png", saved=["a.md"]), NAMES),
+    "evaluate over seeds": lambda: evaluate.render(results.evaluate(seeds=[results.seeds()])),
     "evaluate plan": lambda: evaluate.render(
         results.evaluate(dry_run=True, models=[], differences=[], plan=results.planned())
     ),
@@ -167,13 +170,48 @@ def test_evaluate_tells_figures_with_intervals():
 
 
 def test_evaluate_tells_paired_differences_with_interval_and_p():
-    lines = drawn(VIEWS["evaluate"]()).splitlines()
+    lines = drawn(VIEWS["evaluate"](), 100).splitlines()
     [head] = [line for line in lines if line.startswith("minus reclora-k16")]
-    [lora] = [line for line in lines if line.startswith("lora") and "<.001" in line]
+    [lora] = [line for line in lines if line.startswith("lora") and "<.001*" in line]
     assert head.split().count("p") == 2
     assert "-.2940 [-.314, -.274]" in lora
     assert "+.0100 [-.010, +.030]" in lora
     assert ".410" in lora
+    assert ".410*" not in lora
+
+
+def test_evaluate_tells_relative_improvement_user_auc_and_calibration():
+    text = drawn(VIEWS["evaluate"]())
+    [crm] = [line for line in text.splitlines() if line.startswith("crm-sim ") and "%" in line]
+    assert "+3.97%" in crm
+    assert ".6600 [.610, .710]   .0310 [.012, .052]" in text
+    assert "31 users with a like and a dislike, 240 rows" in text
+
+
+def test_evaluate_tells_seeds_by_mean_and_standard_deviation():
+    lines = drawn(VIEWS["evaluate over seeds"]()).splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("reclora-full-user-gate-k16"))
+    assert lines[at].split()[1:] == [".7812", ".5512", "–", ".0312", ".7812"]
+    assert lines[at + 1].startswith("seeds 0, 1, 2 ")
+    assert lines[at + 1].split()[4:] == ["±.0041", "±.0102", "±.0044", "±.0041"]
+    assert "over seeds" not in drawn(VIEWS["evaluate"]())
+
+
+def test_rows_of_one_answer_alone_have_dashes_n_and_a_reason():
+    nothing, of = Figure(None, None, None), results.evaluate().models[0].all
+    one = replace(of, base_rate=1.0, auc=nothing, user_auc=UserFigure(None, None, None, 0, 0))
+    models = [replace(model, all=one) for model in results.evaluate().models]
+    text = drawn(evaluate.render(results.evaluate(models=models, differences=[])))
+    assert "300 test rows" in text
+    assert "One answer alone: no AUC." in " ".join(text.split())
+    assert "no user has a like and a dislike" in text
+    assert re.search(r"^lora +– +\.5400", text, re.M)
+
+
+def test_a_break_down_by_shots_without_a_run_says_so():
+    others = [one for one in results.evaluate().slices if one.by != "shots"]
+    text = drawn(evaluate.render(results.evaluate(slices=others), ["shots"]))
+    assert "By user in the shots: no run is evaluated." in text
 
 
 def test_a_difference_is_coloured_only_when_its_interval_leaves_zero_out():

@@ -11,8 +11,11 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from reclora_cli.errors import MissingInputError, UsageError
+from reclora_cli.metrics.calibration import calibration_curve
 from reclora_cli.metrics.compare import Comparison
 from reclora_cli.metrics.delong import delong
+from reclora_cli.metrics.ece import ece
+from reclora_cli.metrics.user_auc import auc_by_user
 from reclora_cli.stages import evaluate
 from reclora_cli.stages.contestants import Contestant, LazyScorer
 from reclora_cli.stages.evaluate import choose_rows
@@ -69,6 +72,23 @@ def test_figures_are_those_of_the_kept_scores(store, result):
         assert model.all.auc.low <= model.all.auc.value <= model.all.auc.high
 
 
+def test_ece_and_user_auc_and_the_calibration_curve_are_of_the_kept_scores(store, result):
+    rows = np.asarray(store.split("test"))
+    labels, users = store.row_label(rows), store.row_user(rows)
+    for model in result.models:
+        scores, by_user = scores_of(store, result, model.name), model.all.user_auc
+        assert model.all.ece.value == pytest.approx(ece(labels, scores), abs=1e-12)
+        assert model.all.ece.low <= model.all.ece.value <= model.all.ece.high
+        expected = auc_by_user(labels, scores, users)
+        assert (by_user.value, by_user.users, by_user.rows) == (
+            expected.value,
+            expected.users,
+            expected.rows,
+        )
+        assert by_user.low <= by_user.value <= by_user.high
+        assert model.calibration == calibration_curve(labels, scores, 0.95)
+
+
 def test_seen_and_unseen_users_are_told_apart(store, result):
     rows = np.asarray(store.split("test"))
     seen = store.seen_users[store.row_user(rows)]
@@ -95,6 +115,48 @@ def test_differences_are_paired_and_held_against_the_first(store, result):
     expected = log_loss(labels, theirs) - log_loss(labels, ours)
     assert pair.log_loss.value == pytest.approx(expected, abs=1e-9)
     assert pair.auc.low <= pair.auc.value <= pair.auc.high
+    expected = roc_auc_score(labels, theirs) / roc_auc_score(labels, ours) - 1
+    assert pair.relative == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_difference_is_significant_below_a_hundredth_by_delong_or_the_bootstrap():
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, 400)
+    noise, other = draw.random(400), draw.random(400)
+    scores = [np.clip(skill * labels + (1 - skill) * noise, 0, 1) for skill in (0.3, 0.0)]
+    scores.append(np.clip(0.3 * labels + 0.7 * other, 0, 1))
+    compared = Comparison(labels, scores, resamples=999, confidence=0.95, stream=draw)
+    far, near = compared.auc_difference(1, 0), compared.auc_difference(2, 0)
+    assert (far.p_tested, far.significant) == (far.p_delong, True)
+    assert far.p_delong < 0.01 < near.p_delong
+    assert not near.significant
+    far, near = compared.log_loss_difference(1, 0), compared.log_loss_difference(2, 0)
+    assert (far.p_tested, far.significant) == (far.p, True)
+    assert far.p < 0.01 < near.p
+    assert not near.significant
+
+
+def test_few_resamples_call_no_log_loss_significant():
+    # 2 / (resamples + 1) is the smallest p-value there can be.
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, 400)
+    scores = [np.clip(0.4 * labels + 0.3, 0, 1), np.full(400, 0.5)]
+    compared = Comparison(labels, scores, resamples=100, confidence=0.95, stream=draw)
+    assert not compared.log_loss_difference(1, 0).significant
+
+
+def test_user_aucs_are_resampled_by_user():
+    draw = np.random.default_rng(0)
+    users = np.repeat(np.arange(40), 50)
+    labels = draw.integers(0, 2, 2_000)
+    # Half of the users are ranked rightly and half wrongly: rows alone know nothing of that.
+    scores = np.where(users % 2 == 0, labels, 1 - labels) * 0.5 + 0.25
+    compared = Comparison(
+        labels, [scores], resamples=400, confidence=0.95, stream=draw, users=users
+    )
+    found = compared.figures(0)
+    assert found.user_auc.value == pytest.approx(0.5)
+    assert found.user_auc.high - found.user_auc.low > 4 * (found.auc.high - found.auc.low)
 
 
 def test_a_paired_interval_is_narrower_than_that_of_unrelated_models():
@@ -127,6 +189,10 @@ def test_a_slice_without_both_classes_has_undefined_figures_not_wrong_ones(rows)
     figures = compared.figures(0)
     assert (figures.auc.value, figures.auc.low, figures.auc.high) == (None, None, None)
     assert compared.auc_difference(1, 0).value is None
+    assert compared.relative_auc(1, 0) is None
+    assert not compared.auc_difference(1, 0).significant
+    assert (figures.user_auc.value, figures.user_auc.users, figures.user_auc.rows) == (None, 0, 0)
+    assert (figures.ece.value is None) == (rows == 0)
     assert (figures.log_loss.value is None) == (rows == 0)
 
 
@@ -216,3 +282,54 @@ def test_a_subset_says_so(tiny_world, store, tmp_path):
 def test_with_nothing_to_evaluate_the_next_commands_are_named(tiny_world):
     with pytest.raises(MissingInputError, match="reclora finetune"):
         evaluate.run(tiny_world.recipe, tiny_world.workspace)
+
+
+# -- seeds and shots ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seeded(store, tmp_path):
+    """Two seeds of one recipe and one of another."""
+    return [
+        replace(contestant(store, name, skill, tmp_path), family=family, seed=seed, method=family)
+        for name, skill, family, seed in [
+            ("lora-b", 0.5, "lora", 7),
+            ("alone-", 0.1, "other", 7),
+            ("lora-aa", 0.2, "lora", 3),
+        ]
+    ]
+
+
+def test_models_that_differ_in_their_seed_alone_are_told_by_mean_and_spread(
+    tiny_world, store, tmp_path, seeded
+):
+    rows = np.asarray(store.split("test"))
+    found = evaluate_scorers(seeded, store, rows, tiny_world.recipe.evaluate, 0, tmp_path)
+    [group] = found.seeds
+    assert (group.method, group.models) == ("lora", ["lora-aa", "lora-b"])
+    assert (group.seeds, group.n) == ([3, 7], 2)
+    values = [found.models[at].all.auc.value for at in (0, 2)]
+    assert group.auc.mean == pytest.approx(np.mean(values))
+    assert group.auc.sd == pytest.approx(np.std(values, ddof=1))
+    assert asdict(group).keys() == {
+        *("seeds", "n", "auc", "log_loss", "accuracy", "user_auc", "ece", "method", "models")
+    }
+
+
+def test_rows_are_broken_down_by_the_union_of_the_shots(tiny_world, store, tmp_path, seeded):
+    rows, train = np.asarray(store.split("test")), np.asarray(store.split("train"))
+    files = []
+    for name, shots in (("one", train[:3]), ("two", train[-2:])):
+        np.save(tmp_path / f"{name}.npy", shots)
+        files.append(tmp_path / f"{name}.npy")
+    models = [replace(one, shots=file) for one, file in zip(seeded, [*files, None], strict=True)]
+    found = evaluate_scorers(models, store, rows, tiny_world.recipe.evaluate, 0, tmp_path)
+    users = set(store.row_user(np.concatenate([train[:3], train[-2:]])).tolist())
+    tuned = sum(user in users for user in store.row_user(rows).tolist())
+    assert 0 < tuned < len(rows)
+    by_shots = {one.bin: one.rows for one in found.slices if one.by == "shots"}
+    assert by_shots == {"tuned": tuned, "untuned": len(rows) - tuned}
+
+
+def test_without_a_run_nothing_is_broken_down_by_shots(result):
+    assert not [one for one in result.slices if one.by == "shots"]

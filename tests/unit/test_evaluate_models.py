@@ -173,3 +173,34 @@ def test_validation_rows_can_be_evaluated(trained):
     valid = varied(trained.recipe, evaluate={"split": "valid", "rows": 0})
     found = evaluate.run(valid, trained.workspace, lm=False)
     assert (found.split, found.rows) == ("valid", len(trained.store.split("valid")))
+
+
+def test_rows_are_broken_down_by_the_users_of_the_shots(trained, result):
+    shots = [np.load(file) for file in trained.workspace.root.rglob("shots.npy")]
+    users = trained.store.row_user(np.concatenate(shots))
+    rows, _ = scores_of(result, "run")
+    tuned = np.isin(trained.store.row_user(rows), users).sum()
+    by_shots = {one.bin: one.rows for one in result.slices if one.by == "shots"}
+    assert by_shots == {
+        name: n for name, n in (("tuned", tuned), ("untuned", len(rows) - tuned)) if n
+    }
+
+
+def test_runs_of_several_seeds_are_told_together(trained, result, tmp_path):
+    workspace = Workspace(shutil.copytree(trained.workspace.root, tmp_path / "ws"))
+    recipe = varied(trained.recipe, adapter={"kind": "lora"}, evaluate={"resamples": 5})
+    other = finetune.run(recipe.model_copy(update={"seed": 5}), workspace)
+    names = [result.models[1].name, other.run, "reclora-k4"]
+    found = evaluate.run(recipe, workspace, runs=names, crm=False)
+    [group] = found.seeds
+    assert (group.method, group.seeds) == ("lora-r2", [recipe.seed, 5])
+    assert group.models == [model.name for model in found.models[:2]]
+
+
+def test_a_run_of_another_dataset_is_refused_and_its_dataset_named(trained, result, tmp_path):
+    root = shutil.copytree(trained.workspace.root, tmp_path / "ws")
+    shutil.copytree(root / "datasets" / "ml-1m", root / "datasets" / "elsewhere")
+    [name] = [model.name for model in result.models if model.method == "lora-r2"]
+    shutil.rmtree(root / "datasets" / "ml-1m" / "runs" / name)
+    with pytest.raises(UsageError, match=f"{name} is a run of elsewhere, and this is about ml-1m"):
+        evaluate.run(trained.recipe, Workspace(root), runs=[name[:-2]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -219,3 +220,111 @@ def test_rows_are_counted_once_whether_or_not_the_scorer_counts_them(store, tmp_
 def test_a_file_that_is_no_score_file_is_passed_over(store, tmp_path):
     (tmp_path / "notes.parquet").write_bytes(b"not parquet")
     assert score(Counting(), store, rows_of(store), tmp_path, split="test").scored == 11
+
+
+# -- files that were cut, edited or copied -------------------------------------------------------
+
+
+def edited(file, change, **told):
+    """The file written again, with its columns as ``change`` gives them back."""
+    table = pq.read_table(file)
+    content = json.loads(table.schema.metadata[b"reclora"]) | told
+    changed = change({name: table[name].to_pylist() for name in table.column_names})
+    again = pa.table(changed).replace_schema_metadata({b"reclora": json.dumps(content)})
+    pq.write_table(again, file)
+
+
+def without_third(columns):
+    return {name: values[:2] + values[3:] for name, values in columns.items()}
+
+
+def third_twice(columns):
+    return {name: values[:3] + values[2:] for name, values in columns.items()}
+
+
+def turned(columns):
+    return {name: values[::-1] for name, values in columns.items()}
+
+
+def third(name, value):
+    def change(columns):
+        columns[name][2] = value
+        return columns
+
+    return change
+
+
+def lacking(name):
+    return lambda columns: {key: values for key, values in columns.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without_third, "its 10 rows are not those it names: some are missing"),
+        (third_twice, "row {row} stands in it more than once"),
+        (turned, "its rows are not in ascending order"),
+        (third("probability", float("nan")), "row {row} has no probability as its score"),
+        (third("probability", None), "row {row} has no probability as its score"),
+        (third("probability", 1.5), "row {row} has no probability as its score"),
+        (third("row_id", None), "it has rows without an id"),
+        (third("row_id", 0), "row 0 is no test row of ml-1m"),
+        (third("row_id", 10**9), "row 1000000000 is no test row of ml-1m"),
+        (lacking("probability"), "it has no column probability"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_name_and_what_to_do(store, tmp_path, change, said):
+    rows = rows_of(store)
+    file = score(Counting(), store, rows, tmp_path, split="test").file
+    edited(file, change)
+    asked = Counting()
+    with pytest.raises(RecloraError) as raised:
+        score(asked, store, rows, tmp_path, split="test")
+    assert said.format(row=rows[2]) in raised.value.what
+    assert raised.value.where == str(file)
+    assert "Remove the file" in raised.value.hint
+    assert asked.asked == []
+    file.unlink()
+    assert score(asked, store, rows, tmp_path, split="test").scored == 11
+
+
+def test_labels_that_are_not_the_datasets_are_refused(store, tmp_path):
+    file = score(Counting(), store, rows_of(store), tmp_path, split="test").file
+
+    def flipped(columns):
+        return columns | {"label": [1 - label for label in columns["label"]]}
+
+    edited(file, flipped)
+    with pytest.raises(RecloraError, match="its labels are not those of the dataset"):
+        score(Counting(), store, rows_of(store), tmp_path, split="test")
+
+
+def test_scores_of_another_dataset_are_refused(store, tmp_path):
+    file = score(Counting(), store, rows_of(store), tmp_path, split="test").file
+    edited(file, dict, store="of-another")
+    with pytest.raises(RecloraError, match="scores of another dataset"):
+        score(Counting(), store, rows_of(store), tmp_path, split="test")
+
+
+def test_a_file_cut_off_in_the_middle_of_its_rows_is_refused(store, tmp_path):
+    file = score(Counting(), store, rows_of(store), tmp_path, split="test").file
+    content = bytearray(file.read_bytes())
+    content[4:80] = bytes(76)
+    file.write_bytes(content)
+    with pytest.raises(RecloraError, match="it cannot be read"):
+        score(Counting(), store, rows_of(store), tmp_path, split="test")
+
+
+def test_forced_scores_read_no_file(store, tmp_path):
+    file = score(Counting(), store, rows_of(store), tmp_path, split="test").file
+    edited(file, third("probability", float("nan")))
+    found = score(Counting(), store, rows_of(store), tmp_path, split="test", force=True)
+    assert np.array_equal(found.probability, truth(rows_of(store)))
+    assert score(Counting(), store, rows_of(store), tmp_path, split="test").scored == 0
+
+
+def test_a_damaged_file_of_another_model_does_no_harm(store, tmp_path):
+    rows = rows_of(store)
+    edited(score(Counting("b"), store, rows[:4], tmp_path, split="test").file, without_third)
+    found = score(Counting("a"), store, rows, tmp_path, split="test")
+    assert np.array_equal(found.probability, truth(rows))

@@ -15,7 +15,7 @@ from reclora_cli.data.slices import BREAK_DOWNS, RowSlices, row_slices
 from reclora_cli.errors import UsageError
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.metrics.delong import placements
-from reclora_cli.stages import slices_figure
+from reclora_cli.stages import evaluation_figure
 from reclora_cli.stages.break_downs import break_downs
 from tests.cli import results
 
@@ -92,6 +92,24 @@ def test_a_bin_of_one_class_has_no_auc_but_its_n_and_its_loss():
     assert seen.models["ours"].auc == Figure(0.5, None, None), "one dislike has no variance"
 
 
+def test_rows_of_users_the_lm_was_tuned_on_are_told_from_others(rows):
+    labels, models, slices = rows
+    tuned = np.arange(ROWS) % 3 == 0
+    [seen, unseen] = break_downs(labels, models, slices, 0.95, tuned)[-2:]
+    assert [(one.by, one.bin, one.rows) for one in (seen, unseen)] == [
+        ("shots", "tuned", 200),
+        ("shots", "untuned", 400),
+    ]
+    expected = roc_auc_score(labels[~tuned], models["ours"][~tuned])
+    assert unseen.models["ours"].auc.value == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_empty_side_of_the_shots_is_left_out(rows):
+    labels, models, slices = rows
+    found = break_downs(labels, models, slices, 0.95, np.ones(ROWS, dtype=bool))
+    assert [one.bin for one in found if one.by == "shots"] == ["tuned"]
+
+
 def test_break_downs_and_masks_are_the_same_bins(tiny_world):
     store = tiny_world.store
     slices = row_slices(store, np.asarray(store.split("test")))
@@ -115,7 +133,7 @@ def test_the_picture_names_models_bins_and_n(tmp_path, monkeypatch):
 
     monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
     result = results.evaluate()
-    slices_figure.draw(result, tmp_path / "new" / "slices.svg")
+    evaluation_figure.draw(result, tmp_path / "new" / "slices.svg")
     told = texts_of(tmp_path / "new" / "slices.svg")
     for model in result.models:
         assert model.method in told
@@ -124,6 +142,8 @@ def test_the_picture_names_models_bins_and_n(tmp_path, monkeypatch):
             assert one.bin in told
             assert f"n {one.rows:,}" in told
     assert "300 of 9,529 test rows of ml-100k" in told
+    for said in ("ECE 0.031", "share of likes", "mean P(yes) of the bin", "rows in the bin"):
+        assert said in told
 
 
 def test_a_picture_of_undefined_figures_is_drawn(tmp_path):
@@ -133,12 +153,23 @@ def test_a_picture_of_undefined_figures_is_drawn(tmp_path):
         replace(one, models={name: replace(f, auc=nothing) for name, f in one.models.items()})
         for one in result.slices
     ]
-    slices_figure.draw(replace(result, slices=slices), tmp_path / "a.png")
+    evaluation_figure.draw(replace(result, slices=slices), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_without_runs_has_no_panel_of_shots(tmp_path, monkeypatch):
+    import matplotlib
+
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
+    result = results.evaluate()
+    slices = [one for one in result.slices if one.by != "shots"]
+    evaluation_figure.draw(replace(result, slices=slices), tmp_path / "a.svg")
+    assert "user in the shots" not in texts_of(tmp_path / "a.svg")
+    assert "user in training" in texts_of(tmp_path / "a.svg")
 
 
 @pytest.mark.parametrize("name", ["slices.txt", "slices"])
 def test_a_picture_of_no_format_is_refused(tmp_path, name):
     with pytest.raises(UsageError, match="cannot write") as raised:
-        slices_figure.check_format(tmp_path / name)
+        evaluation_figure.check_format(tmp_path / name)
     assert raised.value.where == "--plot"

@@ -128,6 +128,13 @@ def test_the_end_of_the_name_chooses_the_format(tmp_path: Path, name: str, start
     assert (tmp_path / "new" / name).read_text(encoding="utf-8").startswith(start)
 
 
+def test_several_tables_stand_below_each_other(tmp_path: Path) -> None:
+    save([_only("x"), _only("y")], tmp_path / "t.md")
+    assert (
+        tmp_path / "t.md"
+    ).read_text() == f"{to_markdown(_only('x'))}\n{to_markdown(_only('y'))}"
+
+
 def test_an_unknown_format_is_a_usage_error_that_names_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"End it in .json, .csv, .md or .tex"):
         check_format(Path("table.xlsx"), also=(".json",))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: [cyan]reclora evaluate --rows 1000 --zero-shot[/cyan]"
 
 _BREAK_DOWNS = "Break-downs"
+_FILES = "Files"
 
 
 class ScoredSplit(StrEnum):
@@ -77,7 +78,7 @@ def command(
         typer.Option(
             "--by",
             metavar="NAME[,NAME]",
-            help="Tables by user, item, history, popularity; or all. --json always has them.",
+            help="Tables by user, item, history, popularity, shots; or all. --json has all.",
             rich_help_panel=_BREAK_DOWNS,
         ),
     ] = None,
@@ -86,8 +87,17 @@ def command(
         typer.Option(
             "--plot",
             metavar="FILE.png",
-            help="Also draw AUC by user, history and popularity.",
-            rich_help_panel=_BREAK_DOWNS,
+            help="Also draw AUC by user, history and popularity, and calibration.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    save: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            help="Also write .json, or a table as .csv, .md or .tex. Repeatable.",
+            rich_help_panel=_FILES,
         ),
     ] = None,
     writing: WritingOptions,
@@ -123,10 +133,13 @@ def command(
             zero_shot=zero_shot,
             reference=reference,
             plot=existing(plot),
+            save=tuple(file.expanduser() for file in save or ()),
             device=running.device.value,
             force=writing.force,
             dry_run=writing.dry_run,
         )
+        if means_all(by):
+            shown = [name for name in shown if any(one.by == name for one in result.slices)]
         opened.console.result(result, view.render(result, shown))
 
 
@@ -137,17 +150,17 @@ def _models(given: str | None, *, crm: bool) -> list[str]:
 
 
 def _break_downs(given: str | None) -> list[str]:
-    """The names of ``--by``, each once, in the order of ``BREAK_DOWNS``."""
-    from reclora_cli.data.slices import BREAK_DOWNS
+    """The names of ``--by``, each once, in the order of tables."""
+    from reclora_cli.stages.break_downs import NAMES
 
     names = [name.strip() for name in (given or "").split(",") if name.strip()]
     if names == [ALL]:
-        return list(BREAK_DOWNS)
+        return list(NAMES)
     for name in names:
-        if name not in BREAK_DOWNS:
-            hint = did_you_mean(name, [*BREAK_DOWNS, ALL])
+        if name not in NAMES:
+            hint = did_you_mean(name, [*NAMES, ALL])
             raise UsageError(f"unknown break-down {name!r}", where="--by", hint=hint)
-    return [name for name in BREAK_DOWNS if name in names]
+    return [name for name in NAMES if name in names]
 
 
 def _trained(opened: Session, recipes: Sequence[Recipe]) -> list[Recipe]:

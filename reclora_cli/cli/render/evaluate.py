@@ -18,12 +18,15 @@ from reclora_cli.cli.render.figures import (
     interval,
     measure,
     p_value,
+    percent_change,
 )
 from reclora_cli.cli.render.layout import Fitted, heading, indented, stack, table
+from reclora_cli.metrics.compare import SIGNIFICANT
 from reclora_cli.stages.evaluated import short_names
 
 if TYPE_CHECKING:
     from reclora_cli.metrics.compare import Difference, Figure
+    from reclora_cli.metrics.over_seeds import MeanSd
     from reclora_cli.stages.evaluated import EvaluateResult
 
 _ROOMY = 100
@@ -41,11 +44,14 @@ def render(result: EvaluateResult, by: Sequence[str] = ()) -> RenderableType:
     return stack(
         _head(result),
         Fitted(lambda width: _models(result, names, 4 if width >= _ROOMY else 3)),
+        Fitted(lambda width: _finer(result, names, 4 if width >= _ROOMY else 3)),
         _differences(result, names) if result.differences else None,
+        _seeds(result) if result.seeds else None,
         None if "user" in by else _by_user(result, names),
         *(slices.render(result, name, names) for name in by),
         Text(f"Kept in {result.artefact}", "faint"),
         Text(f"Drawn in {result.plot}", "faint") if result.plot else None,
+        Text(f"Saved in {', '.join(result.saved)}", "faint") if result.saved else None,
     )
 
 
@@ -59,38 +65,94 @@ def _head(result: EvaluateResult) -> Text:
 
 def _models(result: EvaluateResult, names: dict[str, str], digits: int) -> RenderableType:
     sure = f"[{result.confidence:.0%}]"
-    made = table("method", f"AUC {sure}", f"LogLoss {sure}", "accuracy", "time")
+    made = table("method", f"AUC {sure}", f"LogLoss {sure}", "RelImpr", "time")
+    relative = {pair.model: pair.relative for pair in result.differences}
     for model in result.models:
         figures = model.all
         made.add_row(
             Text(names[model.name], "strong"),
             _with_interval(figures.auc, digits),
             _with_interval(figures.log_loss, digits),
-            measure(figures.accuracy.value, 3),
+            percent_change(relative.get(model.name)),
             Text(duration(model.seconds), "" if model.scored else "faint"),
         )
     base = result.models[0].all.base_rate
     note = f"Intervals by {count(result.resamples)} bootstrap resamples."
     if base is not None:
         note += f" Share of likes: {measure(base, 3)}."
+        note += " One answer alone: no AUC." if base in (0.0, 1.0) else ""
+    if result.differences:
+        note += f" RelImpr: AUC over that of {names[result.reference]}, less 1."
     if not all(model.scored for model in result.models):
         note += " Faint times: scores kept from before."
     return Group(made, Text(note, "faint"))
+
+
+def _finer(result: EvaluateResult, names: dict[str, str], digits: int) -> RenderableType:
+    """Accuracy, and what the main table has no room for."""
+    sure = f"[{result.confidence:.0%}]"
+    made = table("method", f"user-AUC {sure}", f"ECE {sure}", "accuracy")
+    for model in result.models:
+        made.add_row(
+            Text(names[model.name], "strong"),
+            _with_interval(model.all.user_auc, digits),
+            _with_interval(model.all.ece, digits),
+            measure(model.all.accuracy.value, 3),
+        )
+    counted = result.models[0].all.user_auc
+    note = "User-AUC: no user has a like and a dislike."
+    if counted.users:
+        note = (
+            f"User-AUC: {count(counted.users)} users with a like and a dislike, "
+            f"{count(counted.rows)} rows; resampled by user."
+        )
+    return Group(made, Text(f"{note} ECE: 15 bins of P(yes).", "faint"))
+
+
+def _seeds(result: EvaluateResult) -> RenderableType:
+    """Mean, and below it the standard deviation, of models that differ in their seed alone."""
+    made = table("over seeds", "AUC", "LogLoss", "user-AUC", "ECE", "accuracy")
+    for group in result.seeds:
+        seeds = f"\nseeds {', '.join(map(str, group.seeds))}"
+        made.add_row(
+            Text.assemble((group.method, "strong"), (seeds, "faint")),
+            *(
+                _mean_sd(spread)
+                for spread in (group.auc, group.log_loss, group.user_auc, group.ece, group.accuracy)
+            ),
+        )
+    return Group(made, Text("Mean ± standard deviation (n - 1): the seed alone differs.", "faint"))
+
+
+def _mean_sd(spread: MeanSd) -> Text:
+    if spread.mean is None:
+        return Text(NONE)
+    return Text.assemble(measure(spread.mean), "\n", (f"±{measure(spread.sd)}", "faint"))
 
 
 def _differences(result: EvaluateResult, names: dict[str, str]) -> RenderableType:
     sure = f"[{result.confidence:.0%}]"
     minus = f"minus {names[result.reference]}"
     made = table(minus, f"AUC {sure}", "p", f"LogLoss {sure}", "p")
-    for pair in result.differences:
+    tested = [
+        _p([getattr(pair, metric) for pair in result.differences]) for metric in ("auc", "log_loss")
+    ]
+    for pair, p_auc, p_log_loss in zip(result.differences, *tested, strict=True):
         made.add_row(
             Text(names[pair.model], "strong"),
             _difference(pair.auc, better=1),
-            p_value(pair.auc.p),
+            p_auc,
             _difference(pair.log_loss, better=-1),
-            p_value(pair.log_loss.p),
+            p_log_loss,
         )
-    return Group(made, Text("Paired: the same rows, the same resamples.", "faint"))
+    note = "Paired: the same rows, the same resamples. p of AUC by DeLong, of LogLoss by the "
+    return Group(made, Text(f"{note}bootstrap; * below {measure(SIGNIFICANT, 2)}.", "faint"))
+
+
+def _p(column: Sequence[Difference]) -> list[str]:
+    """p-values with their stars; where there are any, figures still stand below each other."""
+    place = " " if any(found.significant for found in column) else ""
+    return [p_value(found.p_tested) + ("*" if found.significant else place) for found in column]
 
 
 def _difference(found: Difference, *, better: int) -> Text:

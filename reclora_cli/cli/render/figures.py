@@ -57,6 +57,11 @@ def difference(value: float | None, digits: int = 4) -> str:
     return f"{'+' if rounded > 0 else ''}{measure(rounded or 0.0, digits)}"
 
 
+def percent_change(value: float | None) -> str:
+    """``0.0047`` -> ``+0.47%``; a dash where there is none."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:+.2%}"
+
+
 def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     """``[.7890, .7972]``; empty where there is none."""
     if low is None or high is None:

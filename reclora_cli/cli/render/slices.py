@@ -21,6 +21,7 @@ TITLES = {
     "item": "item in training",
     "history": "behaviours in the past",
     "popularity": "training rows of the item",
+    "shots": "user in the shots",
 }
 """What the bins of a break-down are bins of."""
 
@@ -35,6 +36,8 @@ def render(result: EvaluateResult, by: str, names: dict[str, str]) -> Renderable
         names: what each model is called here, by its own name.
     """
     bins = [one for one in result.slices if one.by == by]
+    if not bins:
+        return Text(f"By {TITLES[by]}: no run is evaluated.", "faint")
     widths = [max(len(one.bin), len(count(one.rows)), len("±.000")) for one in bins]
     needed = max(map(len, names.values())) + sum(width + _GAP for width in widths)
     return Fitted(lambda width: _both(bins, by, names, result.confidence, roomy=width >= needed))
