@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reclora_cli.metrics.compare import Difference, Figure
+from reclora_cli.metrics.over_seeds import MeanSd
 from reclora_cli.tabular import Table
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation over seeds (ddof 1); no deviation of one seed."""
-
-    mean: float | None
-    sd: float | None
 
 
 @dataclass(frozen=True)
@@ -24,7 +17,7 @@ class CellResult:
         label, line, x, kind, variant: see ``grid.Cell``.
         models: names of its runs or CRMs, one for each seed.
         auc, log_loss: of the first seed, with intervals.
-        auc_over_seeds, log_loss_over_seeds: of all seeds.
+        auc_over_seeds, log_loss_over_seeds: of all seeds; ``None`` of one.
         relative: AUC over the reference's, less 1: RelDecr of a variant. In a table of models it is
             RelImpr, the reference's over this one's. ``None`` of the reference itself.
         auc_difference, log_loss_difference: minus the reference, paired, of the first seed.
@@ -41,8 +34,8 @@ class CellResult:
     models: list[str]
     auc: Figure
     log_loss: Figure
-    auc_over_seeds: Spread
-    log_loss_over_seeds: Spread
+    auc_over_seeds: MeanSd | None
+    log_loss_over_seeds: MeanSd | None
     relative: float | None = None
     auc_difference: Difference | None = None
     log_loss_difference: Difference | None = None

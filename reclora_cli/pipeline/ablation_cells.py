@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import mean, stdev
+from statistics import mean
 
-from reclora_cli.metrics.compare import Figure
-from reclora_cli.pipeline.ablated import CellResult, Spread
+from reclora_cli.metrics.over_seeds import MeanSd, mean_sd
+from reclora_cli.pipeline.ablated import CellResult
 from reclora_cli.pipeline.grid import Cell, Grid
 from reclora_cli.stages import locate
 from reclora_cli.stages.evaluated import EvaluateResult, ModelResult
@@ -46,8 +46,8 @@ def _cell(
         models=[model.name for model in own],
         auc=first.all.auc,
         log_loss=first.all.log_loss,
-        auc_over_seeds=_spread([model.all.auc for model in own]),
-        log_loss_over_seeds=_spread([model.all.log_loss for model in own]),
+        auc_over_seeds=_over_seeds([model.all.auc.value for model in own]),
+        log_loss_over_seeds=_over_seeds([model.all.log_loss.value for model in own]),
         relative=_relative(held, first) if improves else _relative(first, held),
         auc_difference=pair.auc if pair else None,
         log_loss_difference=pair.log_loss if pair else None,
@@ -65,11 +65,8 @@ def _relative(above: ModelResult, below: ModelResult) -> float | None:
     return over / under - 1
 
 
-def _spread(figures: Sequence[Figure]) -> Spread:
-    known = [figure.value for figure in figures if figure.value is not None]
-    if not known:
-        return Spread(None, None)
-    return Spread(mean(known), stdev(known) if len(known) > 1 else None)
+def _over_seeds(values: Sequence[float | None]) -> MeanSd | None:
+    return mean_sd(values) if len(values) > 1 else None
 
 
 def _tuning_seconds(places: Sequence[Artefact]) -> float:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reclora_cli.metrics.compare import Figure
-from reclora_cli.pipeline.ablated import CellResult, Spread
+from reclora_cli.metrics.compare import SIGNIFICANT, Difference, Figure
+from reclora_cli.metrics.over_seeds import MeanSd
+from reclora_cli.pipeline.ablated import CellResult
 from reclora_cli.pipeline.grid import Grid
 from reclora_cli.stages.evaluated import EvaluateResult
 from reclora_cli.tabular import Cell as TableCell
 from reclora_cli.tabular import Column, Marked, Table
-
-SIGNIFICANT = 0.01
-"""The p-value below which a difference is marked, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +68,17 @@ def _ours(several: bool) -> list[tuple[Column, _Fill]]:
 def _auc(cell: CellResult, given: _Given) -> TableCell:
     known = [one.auc.value for one in given.cells if one.auc.value is not None]
     best = cell.auc.value is not None and cell.auc.value == max(known)
-    paired = cell.auc_difference
-    return Marked(cell.auc.value, _star(paired.p_delong if paired else None), bold=best)
+    return Marked(cell.auc.value, _star(cell.auc_difference), bold=best)
 
 
 def _log_loss(cell: CellResult, given: _Given) -> TableCell:
     known = [one.log_loss.value for one in given.cells if one.log_loss.value is not None]
     best = cell.log_loss.value is not None and cell.log_loss.value == min(known)
-    paired = cell.log_loss_difference
-    return Marked(cell.log_loss.value, _star(paired.p if paired else None), bold=best)
+    return Marked(cell.log_loss.value, _star(cell.log_loss_difference), bold=best)
 
 
-def _star(p: float | None) -> str:
-    return "*" if p is not None and p < SIGNIFICANT else ""
+def _star(paired: Difference | None) -> str:
+    return "*" if paired is not None and paired.significant else ""
 
 
 def _interval(figure: Figure) -> str | None:
@@ -91,10 +87,10 @@ def _interval(figure: Figure) -> str | None:
     return f"[{figure.low:.3f}, {figure.high:.3f}]"
 
 
-def _with_sd(spread: Spread) -> str | None:
-    if spread.mean is None:
+def _with_sd(spread: MeanSd | None) -> str | None:
+    if spread is None or spread.mean is None:
         return None
-    return f"{spread.mean:.4f}" + ("" if spread.sd is None else f" ± {spread.sd:.4f}")
+    return f"{spread.mean:.4f} ± {spread.sd:.4f}"
 
 
 def _over_first(of: Callable[[CellResult], float | None]) -> _Fill:
