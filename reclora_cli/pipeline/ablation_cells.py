@@ -35,7 +35,6 @@ def _cell(
     own = [models[place.name] for place in places]
     first = own[0]
     pair = next((one for one in evaluated.differences if one.model == first.name), None)
-    improves = grid.experiment.layout == "models"
     return CellResult(
         label=cell.label,
         line=cell.line,
@@ -48,21 +47,23 @@ def _cell(
         log_loss=first.all.log_loss,
         auc_over_seeds=_over_seeds([model.all.auc.value for model in own]),
         log_loss_over_seeds=_over_seeds([model.all.log_loss.value for model in own]),
-        relative=_relative(held, first) if improves else _relative(first, held),
-        auc_difference=pair.auc if pair else None,
-        log_loss_difference=pair.log_loss if pair else None,
+        relative=_relative(grid, held, first),
+        auc_difference=pair.auc if pair and grid.reference else None,
+        log_loss_difference=pair.log_loss if pair and grid.reference else None,
         tuning_seconds=_tuning_seconds(places) if cell.kind == "run" else None,
         scoring_seconds=mean(model.seconds for model in own) / evaluated.rows,
         published=dict(grid.experiment.published.get(grid.dataset, {}).get(cell.label, {})),
     )
 
 
-def _relative(above: ModelResult, below: ModelResult) -> float | None:
-    """AUC of one over that of another, less 1; of a model over itself there is none."""
-    over, under = above.all.auc.value, below.all.auc.value
-    if above.name == below.name or over is None or not under:
+def _relative(grid: Grid, held: ModelResult, own: ModelResult) -> float | None:
+    """RelImpr in a table of models, else RelDecr; none of the reference, nor without one."""
+    improves = grid.experiment.layout == "models"
+    over, under = (held, own) if improves else (own, held)
+    if grid.reference is None or own.name == held.name:
         return None
-    return over / under - 1
+    above, below = over.all.auc.value, under.all.auc.value
+    return above / below - 1 if above is not None and below else None
 
 
 def _over_seeds(values: Sequence[float | None]) -> MeanSd | None:

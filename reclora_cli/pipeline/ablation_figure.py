@@ -83,6 +83,7 @@ def _lines(axes: Any, grid: Grid, cells: Sequence[CellResult]) -> None:
                 textcoords="offset points",
                 fontsize=7,
                 color=_COLOURS[at % len(_COLOURS)],
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             )
     if axis.logarithmic:
         axes.set_xscale("log", base=2)

@@ -215,6 +215,8 @@ def test_a_figure_has_a_point_for_each_value(
     ]
     drawn = (Path(result.artefact).parent / "figure.svg").read_text()
     assert drawn.count("<svg") == 1
+    # Held against nothing, so nothing differs from it.
+    assert all(cell.auc_difference is None and cell.relative is None for cell in result.cells)
     assert result.table is not None
     assert [row[0] for row in result.table.rows] == [cell.label for cell in result.cells]
 
