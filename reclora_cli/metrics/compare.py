@@ -125,7 +125,9 @@ class Comparison:
             statistics.append(ResampledMean(log_losses(labels, values)))
             statistics.append(ResampledMean(hits(labels, values)))
             statistics.append(ResampledEce(labels, values))
-        samples = bootstrap(statistics, len(self._labels), resamples, stream)
+        # One row (or user) drawn again and again has no spread: that is not known, and not nought.
+        rows = len(self._labels) if len(self._labels) > 1 else 0
+        samples = bootstrap(statistics, rows, resamples, stream)
         self._samples = samples.reshape(resamples, len(self._probabilities), _METRICS)
         # Without users, every row as one of its own: none has both classes.
         whose = np.arange(len(self._labels)) if users is None else np.asarray(users)
@@ -179,7 +181,8 @@ class Comparison:
         return Figure(value, *self._interval(value, self._samples[:, model, metric]))
 
     def _user_figure(self, found: AucByUser, model: int) -> UserFigure:
-        limits = self._interval(found.value, self._user_samples[:, model])
+        samples = self._user_samples[:, model]
+        limits = self._interval(found.value, samples) if found.users > 1 else (None, None)
         return UserFigure(found.value, *limits, users=found.users, rows=found.rows)
 
     def _ece(self, value: float | None, model: int) -> Figure:

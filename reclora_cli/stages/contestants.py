@@ -153,13 +153,9 @@ def _run(
         locate.method_name(run.recipe),
         folder / "scores",
         run.recipe.seed,
-        _family("finetune", run.recipe),
+        runs.family(run.recipe),
         folder / runs.SHOTS_FILE,
     )
-
-
-def _family(stage: str, recipe: Recipe) -> str:
-    return locate.fingerprint_of(stage, recipe.model_copy(update={"seed": 0}))
 
 
 def _crms(
@@ -185,7 +181,7 @@ def _crms(
             method,
             artefact.path / "scores",
             recipe.seed,
-            _family("pretrain-crm", recipe),
+            locate.fingerprint_of("pretrain-crm", recipe.model_copy(update={"seed": 0})),
         )
     return list(found.values())
 

@@ -81,6 +81,14 @@ def differing(before: Recipe, now: Recipe) -> list[str]:
     return recipes.differences(old, new)
 
 
+def family(recipe: Recipe) -> str:
+    """What decides a run but for its seed, as a hash: runs of one family differ in that alone.
+
+    Starts are told apart by place, as in ``differing``.
+    """
+    return recipes.fingerprint(_placed_parts(recipe.model_copy(update={"seed": 0})))
+
+
 def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
     """The run called ``name`` (or beginning so), else the latest finished one.
 

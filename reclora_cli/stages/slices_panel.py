@@ -55,6 +55,9 @@ def _limit(axes: Any, figures: Sequence[Figure]) -> None:
     values = [figure.value for figure in figures if figure.value is not None]
     reaches = [_reach(figure) for figure in figures]
     if not values:
+        axes.set_ylim(0, 1)
+        told = {"transform": axes.transAxes, "ha": "center", "color": "#555555"}
+        axes.text(0.5, 0.5, "no bin has both answers", **told)
         return
     shown = [
         end

@@ -145,6 +145,25 @@ def test_few_resamples_call_no_log_loss_significant():
     assert not compared.log_loss_difference(1, 0).significant
 
 
+def test_one_row_has_figures_but_no_interval_and_no_p():
+    compared = Comparison(
+        [1], [[0.9], [0.2]], resamples=999, confidence=0.95, stream=np.random.default_rng(0)
+    )
+    figures, difference = compared.figures(0), compared.log_loss_difference(1, 0)
+    assert (figures.log_loss.low, figures.ece.low, figures.accuracy.low) == (None, None, None)
+    assert (figures.accuracy.value, difference.value > 0) == (1.0, True)
+    assert (difference.low, difference.p, difference.significant) == (None, None, False)
+
+
+def test_one_user_who_counts_has_a_user_auc_without_interval():
+    draw = np.random.default_rng(0)
+    labels, users = [1, 0, 1, 1], [4, 4, 5, 5]
+    found = Comparison(
+        labels, [[0.9, 0.1, 0.5, 0.5]], resamples=99, confidence=0.95, stream=draw, users=users
+    ).figures(0)
+    assert (found.user_auc.value, found.user_auc.low, found.user_auc.users) == (1.0, None, 1)
+
+
 def test_user_aucs_are_resampled_by_user():
     draw = np.random.default_rng(0)
     users = np.repeat(np.arange(40), 50)

@@ -12,7 +12,7 @@ import torch
 from reclora_cli import device
 from reclora_cli.errors import UsageError
 from reclora_cli.recipe import from_tree
-from reclora_cli.stages import build_index, evaluate, finetune, pretrain_crm, show
+from reclora_cli.stages import build_index, evaluate, finetune, pretrain_crm, runs, show
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.workspace import Workspace
 from tests.tiny_lm import write_tiny_lm
@@ -204,3 +204,15 @@ def test_a_run_of_another_dataset_is_refused_and_its_dataset_named(trained, resu
     shutil.rmtree(root / "datasets" / "ml-1m" / "runs" / name)
     with pytest.raises(UsageError, match=f"{name} is a run of elsewhere, and this is about ml-1m"):
         evaluate.run(trained.recipe, Workspace(root), runs=[name[:-2]])
+
+
+def test_runs_of_one_family_differ_in_their_seed_alone_even_where_their_start_is_gone(trained):
+    gone = varied(trained.recipe, adapter={"start": "/nowhere/lora"})
+    assert runs.family(gone) == runs.family(gone.model_copy(update={"seed": 9}))
+    for other in (
+        trained.recipe,
+        varied(gone, adapter={"start": "/nowhere/else"}),
+        varied(gone, finetune={"epochs": 7}),
+        varied(gone, crm={"epochs": 7}),
+    ):
+        assert runs.family(other) != runs.family(gone)
