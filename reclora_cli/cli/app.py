@@ -14,6 +14,8 @@ from reclora_cli.cli.commands import (
     overview,
     prepare,
     pretrain_crm,
+    report,
+    runs,
     show,
 )
 
@@ -44,6 +46,8 @@ _mount(EVALUATE, evaluate, "evaluate")
 _mount(EVALUATE, demo, "demo")
 _mount(INSPECT, explain, "explain")
 _mount(INSPECT, show, "show")
+app.add_typer(runs.app, name="runs", rich_help_panel=INSPECT)
+_mount(INSPECT, report, "report")
 _mount(INSPECT, export, "export")
 
 
