@@ -89,7 +89,10 @@ def compared_runs(**changes: Any) -> RunComparison:
     values: dict[str, Any] = {
         "first": run_line(),
         "second": run_line(name="reclora-k16-256-a989fc41", shots=256),
-        "recipe": [ChangedKey("finetune.shots", 1024, 256)],
+        "recipe": [
+            ChangedKey("finetune.shots", 1024, 256),
+            ChangedKey("crm", None, {"model": "sim", "dropout": 0.0}),
+        ],
         "surroundings": [ChangedKey("torch", "2.13.0", "2.12.0")],
         "figures": [SameRows("test", 1000, "b77d3d12db526142", auc, loss, difference, difference)],
         "not_compared": None,

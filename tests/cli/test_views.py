@@ -158,6 +158,12 @@ def test_a_wide_terminal_is_told_method_lm_and_interval_too():
         assert figure in text
 
 
+def test_a_section_that_one_recipe_lacks_is_named_and_not_spelt_out():
+    text = drawn(VIEWS["compared runs"]())
+    assert "sim, 2 keys" in text
+    assert "dropout" not in text
+
+
 def test_a_refused_comparison_says_so_plainly():
     text = " ".join(drawn(VIEWS["refused comparison"]()).split())
     assert "Figures are not compared: the runs are of other datasets." in text

@@ -221,6 +221,7 @@ def test_an_ablation_s_table_and_its_own_figures_are_embedded(full: Workspace) -
 def test_the_page_is_well_formed_and_no_id_occurs_twice(full: Workspace) -> None:
     text, page = page_of(full)
     assert [name for name, times in page.ids.items() if times > 1] == []
+    assert page.tags["figcaption"] <= page.tags["figure"]
     used = re.findall(r'(?:xlink:)?href="#([^"]+)"|url\(#([^)]+)\)', text)
     assert {one or other for one, other in used} <= set(page.ids)
 

@@ -167,6 +167,10 @@ def changes(found: Sequence[ChangedKey], columns: tuple[str, str]) -> Renderable
 
 
 def _value(value: Any) -> str:
+    """A section that the other recipe has none of is named; ``--json`` has it whole."""
+    if isinstance(value, dict):
+        keys = f"{count(len(value))} keys"
+        return f"{value['model']}, {keys}" if "model" in value else keys
     return NONE if value is None else str(value)
 
 
