@@ -15,6 +15,8 @@ from reclora_cli.cli.commands import (
     overview,
     prepare,
     pretrain_crm,
+    report,
+    runs,
     show,
 )
 
@@ -47,6 +49,8 @@ _mount(EVALUATE, ablate, "ablate")
 _mount(EVALUATE, demo, "demo")
 _mount(INSPECT, explain, "explain")
 _mount(INSPECT, show, "show")
+app.add_typer(runs.app, name="runs", rich_help_panel=INSPECT)
+_mount(INSPECT, report, "report")
 _mount(INSPECT, export, "export")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -39,6 +40,29 @@ def delta_yaml(recipe: Recipe, extends: str, comment: str) -> str:
     head = "".join(f"# {line}\n" for line in comment.splitlines())
     tree = {"extends": extends, **_difference(below, recipe.model_dump(mode="json"))}
     return head + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)
+
+
+@dataclass(frozen=True)
+class ChangedKey:
+    """A key whose value is not the same in two recipes; ``None`` where one has no such key."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+def changed_keys(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
+) -> list[ChangedKey]:
+    """Dotted keys of plain trees whose values differ, in the order of ``before``."""
+    found: list[ChangedKey] = []
+    for key in [*before, *(key for key in after if key not in before)]:
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += changed_keys(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(ChangedKey(f"{prefix}{key}", old, new))
+    return found
 
 
 def _difference(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from reclora_cli.errors import RecloraError
 from reclora_cli.recipe import differences
+from reclora_cli.stages.runs import surroundings
 from reclora_cli.training import Log
 from reclora_cli.workspace import Manifest
 
@@ -58,13 +59,8 @@ def compared(folder: Path, again: Path, before: Manifest, now: Manifest) -> Repr
         differing=len(apart),
         largest_difference=max(apart, default=0.0),
         first_differing_step=_parting(folder / "log.jsonl", again / "log.jsonl"),
-        surroundings=differences(_surroundings(before), _surroundings(now)),
+        surroundings=differences(surroundings(before), surroundings(now)),
     )
-
-
-def _surroundings(manifest: Manifest) -> dict[str, Any]:
-    computed: dict[str, Any] = manifest.figures.get("computed") or {}
-    return {**manifest.versions, "machine": manifest.machine, **computed}
 
 
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:

@@ -51,7 +51,7 @@ class Unfinished:
 def opened(artefact: Artefact) -> Run | None:
     """The run in a folder; ``None`` while it is unfinished."""
     manifest = artefact.manifest()
-    return None if manifest is None else Run(artefact, _recipe(artefact), manifest)
+    return None if manifest is None else Run(artefact, recipe_of(artefact), manifest)
 
 
 def finished(workspace: Workspace, dataset: str) -> list[Run]:
@@ -69,7 +69,7 @@ def interrupted(workspace: Workspace, dataset: str) -> Unfinished | None:
         and any((artefact.path / "checkpoints").glob("step-*"))
         and (artefact.path / RECIPE_FILE).is_file()
     ]
-    return Unfinished(found[-1], _recipe(found[-1])) if found else None
+    return Unfinished(found[-1], recipe_of(found[-1])) if found else None
 
 
 def differing(before: Recipe, now: Recipe) -> list[str]:
@@ -110,19 +110,65 @@ def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
     return _called(name, known, "--run")
 
 
-def named(workspace: Workspace, name: str) -> Artefact:
+def named(workspace: Workspace, name: str, where: str = "--from-run") -> Artefact:
     """The run called ``name`` (or beginning so) of any dataset, finished or not.
+
+    Args:
+        where: the option or argument that named it, for errors.
 
     Raises:
         UsageError: none is called so, or several begin so.
     """
-    known = [
+    return _called(name, [run for run in every(workspace) if _has_recipe(run)], where)
+
+
+def folder_named(workspace: Workspace, name: str, where: str) -> Artefact:
+    """As ``named``; also one that was killed before its recipe was written.
+
+    Raises:
+        UsageError: none is called so, or several begin so.
+    """
+    return _called(name, every(workspace), where)
+
+
+def every(workspace: Workspace) -> list[Artefact]:
+    """The runs of all datasets, also of those that are not prepared any more."""
+    return [
         artefact
-        for dataset in workspace.datasets()
+        for dataset in datasets(workspace)
         for artefact in workspace.artefacts(dataset, "runs")
-        if (artefact.path / RECIPE_FILE).is_file()
     ]
-    return _called(name, known, "--from-run")
+
+
+def datasets(workspace: Workspace) -> list[str]:
+    """Datasets that have runs, by name."""
+    return sorted(path.parent.name for path in workspace.root.glob("datasets/*/runs"))
+
+
+def dataset_of(artefact: Artefact) -> str:
+    """The dataset that a run's folder lies in."""
+    return artefact.path.parent.parent.name
+
+
+def step_reached(artefact: Artefact) -> int:
+    """The step of an interrupted run's last checkpoint; 0 where it has none."""
+    found = (artefact.path / "checkpoints").glob("step-*")
+    return max((int(path.name.removeprefix("step-")) for path in found), default=0)
+
+
+def recipe_of(artefact: Artefact) -> Recipe:
+    """The recipe that a run's folder keeps.
+
+    Raises:
+        RecloraError: it is missing or damaged.
+    """
+    return recipes.load(artefact.path / RECIPE_FILE)
+
+
+def surroundings(manifest: Manifest) -> dict[str, Any]:
+    """What a run was computed with: package versions, machine, device, threads and the like."""
+    computed: dict[str, Any] = manifest.figures.get("computed") or {}
+    return {**manifest.versions, "machine": manifest.machine, **computed}
 
 
 def choose_gated(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
@@ -191,5 +237,5 @@ def _placed_parts(recipe: Recipe) -> dict[str, Any]:
     return parts | {"adapter": parts["adapter"] | {"start": recipe.adapter.start}}
 
 
-def _recipe(artefact: Artefact) -> Recipe:
-    return recipes.load(artefact.path / RECIPE_FILE)
+def _has_recipe(artefact: Artefact) -> bool:
+    return (artefact.path / RECIPE_FILE).is_file()

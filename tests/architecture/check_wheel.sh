@@ -16,6 +16,9 @@ here = pathlib.Path(reclora_cli.__file__)
 assert here.is_relative_to(pathlib.Path('site').resolve()), here
 assert recipe.recipes_folder().is_relative_to(here.parent), recipe.recipes_folder()
 recipe.load('ml-1m', method='reclora')
+from reclora_cli.cli.report.page import render
+from reclora_cli.stages.report import WorkspaceReport
+assert '</html>' in render(WorkspaceReport('ws', '', [], []))
 "
 "$python" -c "from reclora_cli.cli.app import main; main()" --help > help.txt
 grep -q "finetune" help.txt

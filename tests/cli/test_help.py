@@ -14,7 +14,19 @@ import typer
 from reclora_cli.cli.app import app
 from tests.cli.conftest import Reclora, clean_environment, command_line
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+ROOT = typer.main.get_command(app)
+
+
+def commands(group: Any, before: str = "") -> dict[str, Any]:
+    """Every command by what is typed; those of a group as ``group name``."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        inner = hasattr(command, "commands")
+        found |= commands(command, f"{name} ") if inner else {f"{before}{name}": command}
+    return found
+
+
+COMMANDS = commands(ROOT)
 HEAVY = ("torch", "transformers", "pandas", "numpy", "peft", "sklearn", "pyarrow", "matplotlib")
 
 _SHARED = {
@@ -51,6 +63,11 @@ FLAGS: dict[str, set[str]] = {
     | _SHARED["place"]
     | _SHARED["running"]
     | _SHARED["output"],
+    "runs ls": {"--dataset"} | _SHARED["place"] | _SHARED["output"],
+    "runs show": {"[run]"} | _SHARED["place"] | _SHARED["output"],
+    "runs compare": {"[first]", "[second]"} | _SHARED["place"] | _SHARED["output"],
+    "runs rm": {"[names]", "--unfinished", "--yes/-y"} | _SHARED["place"] | _SHARED["output"],
+    "report": {"--output"} | _SHARED["place"] | _SHARED["output"],
     "demo": {"--shots", "--rows", "--seed", "--device", "--yes/-y"}
     | _SHARED["place"]
     | _SHARED["output"],
@@ -88,7 +105,7 @@ def test_the_first_screen_groups_the_commands_and_is_short(reclora: Reclora):
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_each_commands_help_has_an_example(reclora: Reclora, name: str):
-    done = reclora(name, "--help")
+    done = reclora(*name.split(), "--help")
     assert done.code == 0
     assert f"Example: reclora {name}" in done.out
 
@@ -98,19 +115,22 @@ def test_the_example_of_a_command_parses(name: str):
     import shlex
 
     example = re.sub(r"\[/?cyan\]|Example: ", "", COMMANDS[name].epilog)
-    program, command, *arguments = shlex.split(example)
-    assert (program, command) == ("reclora", name)
-    COMMANDS[name].make_context(name, arguments)
+    typed = ["reclora", *name.split()]
+    words = shlex.split(example)
+    assert words[: len(typed)] == typed
+    COMMANDS[name].make_context(name, words[len(typed) :])
 
 
 @pytest.mark.parametrize("name", [None, *FLAGS])
 def test_every_option_says_what_it_does(name: str | None):
-    command = COMMANDS[name] if name else typer.main.get_command(app)
+    command = COMMANDS[name] if name else ROOT
     silent = [p.name for p in command.params if not getattr(p, "hidden", False) and not p.help]
     assert silent == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["finetune", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["finetune", "--help"], ["runs", "rm", "--help"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]):
     script = (
         "import sys\n"

@@ -17,6 +17,7 @@ from reclora_cli.cli.overview import Holding, Overview
 from reclora_cli.cli.render import (
     audit,
     build_index,
+    compared_runs,
     demo,
     evaluate,
     explain,
@@ -25,6 +26,8 @@ from reclora_cli.cli.render import (
     overview,
     prepare,
     pretrain_crm,
+    report,
+    runs,
     several_crms,
     tuned_crms,
     tuned_lm,
@@ -32,7 +35,7 @@ from reclora_cli.cli.render import (
 from reclora_cli.cli.render.marks import bar
 from reclora_cli.metrics.compare import Figure, UserFigure
 from reclora_cli.stages.break_downs import NAMES
-from tests.cli import results
+from tests.cli import results, results_of_runs
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
     "prepare": lambda: prepare.render(results.prepare()),
@@ -76,6 +79,15 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     "export, cut down": lambda: export.render(results.export(rank=8, relative_error=0.0731)),
     "export of a mean": lambda: export.render(results.export(mixture=results.mean_mixture())),
     "demo": lambda: demo.render(results.demo()),
+    "runs": lambda: runs.listed(results_of_runs.listed_runs()),
+    "run": lambda: runs.shown(results_of_runs.shown_run()),
+    "unfinished run": lambda: runs.shown(results_of_runs.shown_run(manifest=None)),
+    "compared runs": lambda: compared_runs.render(results_of_runs.compared_runs()),
+    "refused comparison": lambda: compared_runs.render(
+        results_of_runs.compared_runs(figures=[], not_compared="the runs are of other datasets")
+    ),
+    "removed runs": lambda: runs.removed(results_of_runs.removed_runs()),
+    "report": lambda: report.render(results_of_runs.written_report()),
     "overview": lambda: overview.render(
         Overview("ws", [Holding("crm", "sim-12345678", "ml-1m", "unfinished", "", {})], "reclora")
     ),
@@ -133,6 +145,31 @@ def without_colour(text: str) -> str:
 
 
 # -- what each tells ----------------------------------------------------------------------------
+
+
+def test_runs_are_told_with_their_auc_and_the_rows_it_is_of():
+    text = drawn(VIEWS["runs"]())
+    assert "reclora-k16-1024-cf8394a7" in text
+    assert ".7978" in text
+    assert "1,000" in text
+    assert "step 200" in text
+
+
+def test_a_wide_terminal_is_told_method_lm_and_interval_too():
+    text = drawn(VIEWS["runs"](), 160)
+    for figure in ("smollm2-135m", "reclora-k16 ", ".7978 [.770, .826]", "22 min 16 s"):
+        assert figure in text
+
+
+def test_a_section_that_one_recipe_lacks_is_named_and_not_spelt_out():
+    text = drawn(VIEWS["compared runs"]())
+    assert "sim, 2 keys" in text
+    assert "dropout" not in text
+
+
+def test_a_refused_comparison_says_so_plainly():
+    text = " ".join(drawn(VIEWS["refused comparison"]()).split())
+    assert "Figures are not compared: the runs are of other datasets." in text
 
 
 def test_prepare_tells_table_1():
