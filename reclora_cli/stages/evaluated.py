@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,9 @@ from reclora_cli.metrics.calibration import CalibrationBin
 from reclora_cli.metrics.compare import Difference, Figures
 from reclora_cli.metrics.over_seeds import Spread
 from reclora_cli.stages.break_downs import Slice
+
+_FINGERPRINT = re.compile(r"-[0-9a-f]{8}$")
+"""What the name of a run or a CRM ends in (see ``stages.locate``)."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,13 @@ class EvaluateResult:
 def short_names(models: Sequence[ModelResult]) -> dict[str, str]:
     """What tables and pictures call each model, by its name.
 
-    Its method where that tells it apart, else its own name.
+    Its method where that tells it apart, else its name without the fingerprint, else its name.
     """
     methods = [model.method for model in models]
+    bare = [_FINGERPRINT.sub("", model.name) for model in models]
     return {
-        model.name: model.method if methods.count(model.method) == 1 else model.name
-        for model in models
+        model.name: next(
+            (told[at] for told in (methods, bare) if told.count(told[at]) == 1), model.name
+        )
+        for at, model in enumerate(models)
     }

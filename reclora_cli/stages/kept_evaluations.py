@@ -7,25 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from reclora_cli.metrics.calibration import CalibrationBin
 from reclora_cli.metrics.compare import Difference, Figure
 from reclora_cli.workspace import Workspace
 
 _NO_METRICS = ("rows", "base_rate")
-
-
-@dataclass(frozen=True)
-class CalibrationBin:
-    """Rows of like P(yes): its mean, and the share of likes with its interval."""
-
-    rows: int
-    mean: float
-    observed: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -170,10 +160,7 @@ def _slice(told: Mapping[str, Any]) -> KeptSlice:
 
 
 def _bin(told: Mapping[str, Any]) -> CalibrationBin:
-    low, high = _number(told.get("low")), _number(told.get("high"))
-    return CalibrationBin(
-        int(told["rows"]), float(told["mean"]), float(told["observed"]), low, high
-    )
+    return CalibrationBin(**{one.name: told[one.name] for one in fields(CalibrationBin)})
 
 
 def _figures(told: Mapping[str, Any]) -> dict[str, Figure]:

@@ -53,7 +53,7 @@ def evaluate_scorers(
     Args:
         folder: where the result is written as JSON.
         reference: the contestant the others are held against, by its name or, where that tells
-            it apart, its method, as tables do; the first by default.
+            it apart, its method or how its name begins, as tables do; the first by default.
         together: processes that share the scoring; the main one then compares, once.
 
     Raises:
@@ -238,6 +238,9 @@ def _reference(contestants: Sequence[Contestant], wanted: str | None) -> int:
         return names.index(wanted)
     if methods.count(wanted) == 1:
         return methods.index(wanted)
+    beginning = [at for at, name in enumerate(names) if name.startswith(wanted)]
+    if len(beginning) == 1:
+        return beginning[0]
     raise UsageError(
         f"the reference {wanted!r} is not evaluated",
         where="--reference",

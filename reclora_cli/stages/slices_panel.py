@@ -50,7 +50,7 @@ def draw_bins(axes: Any, bins: Sequence[Slice], names: Sequence[str], title: str
 def _limit(axes: Any, figures: Sequence[Figure]) -> None:
     """Make room for every value, and for intervals but the longest.
 
-    Constant scores and the like leave nothing to make room for: the axis is then matplotlib's.
+    Where no figure is defined, the panel says so.
     """
     values = [figure.value for figure in figures if figure.value is not None]
     reaches = [_reach(figure) for figure in figures]

@@ -35,6 +35,7 @@ from reclora_cli.cli.render import (
 from reclora_cli.cli.render.marks import bar
 from reclora_cli.metrics.compare import Figure, UserFigure
 from reclora_cli.stages.break_downs import NAMES
+from reclora_cli.stages.evaluated import short_names
 from tests.cli import results, results_of_runs
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
@@ -285,6 +286,22 @@ def test_models_of_one_method_go_by_their_run():
         evaluate.render(results.evaluate(models=twins, differences=[], reference=twins[0].name))
     )
     assert "lora-512-beef" in text
+
+
+def test_models_of_one_method_go_by_their_name_without_fingerprint_where_that_tells_them_apart():
+    of = results._model("reclora-k16", 0.5)
+    names = [f"reclora-k16-{end}" for end in ("256-abcd1234", "1024-abcd1234", "1024-00112233")]
+    models = [replace(of, name=name) for name in names]
+    assert list(short_names(models[:2]).values()) == ["reclora-k16-256", "reclora-k16-1024"]
+    assert list(short_names(models).values()) == ["reclora-k16-256", *names[1:]]
+
+
+def test_times_give_way_to_names():
+    models = [replace(model, method="a-rather-long-name") for model in results.evaluate().models]
+    view = evaluate.render(results.evaluate(models=models[:1], differences=[]))
+    assert "2 min 2 s" not in drawn(view, 80)
+    assert "a-rather-long-name " in drawn(view, 80)
+    assert "2 min 2 s" in drawn(view, 100)
 
 
 def test_explain_tells_the_user_the_target_and_the_probability():

@@ -94,3 +94,9 @@ def test_stars(rating: float, read: str):
 def test_stars_of_another_scale_and_of_labels():
     assert figures.stars(7.0, 10.0) == "★★★★★★★☆☆☆"
     assert (figures.stars(1.0, 1.0), figures.stars(0.0, 1.0)) == ("★", "☆")
+
+
+def test_a_relative_change_has_its_sign_and_is_a_percentage():
+    assert figures.percent_change(0.0047) == "+0.47%"
+    assert figures.percent_change(-0.37) == "-37.00%"
+    assert figures.percent_change(None) == figures.percent_change(float("nan")) == "–"

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _ROOMY = 100
 """Columns from which intervals have four digits."""
+_TIMED = {3: 66, 4: 70}
+"""Columns beside the methods' that the main table takes with times, by digits of intervals."""
 
 
 def render(result: EvaluateResult, by: Sequence[str] = ()) -> RenderableType:
@@ -43,7 +45,7 @@ def render(result: EvaluateResult, by: Sequence[str] = ()) -> RenderableType:
     names = short_names(result.models)
     return stack(
         _head(result),
-        Fitted(lambda width: _models(result, names, 4 if width >= _ROOMY else 3)),
+        Fitted(lambda width: _models(result, names, width)),
         Fitted(lambda width: _finer(result, names, 4 if width >= _ROOMY else 3)),
         _differences(result, names) if result.differences else None,
         _seeds(result) if result.seeds else None,
@@ -63,9 +65,11 @@ def _head(result: EvaluateResult) -> Text:
     )
 
 
-def _models(result: EvaluateResult, names: dict[str, str], digits: int) -> RenderableType:
-    sure = f"[{result.confidence:.0%}]"
-    made = table("method", f"AUC {sure}", f"LogLoss {sure}", "RelImpr", "time")
+def _models(result: EvaluateResult, names: dict[str, str], width: int) -> RenderableType:
+    """The paper's columns, and how long scoring took where there is room for it."""
+    sure, digits = f"[{result.confidence:.0%}]", 4 if width >= _ROOMY else 3
+    timed = width >= max(map(len, names.values())) + _TIMED[digits]
+    made = table("method", f"AUC {sure}", f"LogLoss {sure}", "RelImpr", *["time"] * timed)
     relative = {pair.model: pair.relative for pair in result.differences}
     for model in result.models:
         figures = model.all
@@ -74,7 +78,7 @@ def _models(result: EvaluateResult, names: dict[str, str], digits: int) -> Rende
             _with_interval(figures.auc, digits),
             _with_interval(figures.log_loss, digits),
             percent_change(relative.get(model.name)),
-            Text(duration(model.seconds), "" if model.scored else "faint"),
+            *[Text(duration(model.seconds), "" if model.scored else "faint")] * timed,
         )
     base = result.models[0].all.base_rate
     note = f"Intervals by {count(result.resamples)} bootstrap resamples."
@@ -83,7 +87,7 @@ def _models(result: EvaluateResult, names: dict[str, str], digits: int) -> Rende
         note += " One answer alone: no AUC." if base in (0.0, 1.0) else ""
     if result.differences:
         note += f" RelImpr: AUC over that of {names[result.reference]}, less 1."
-    if not all(model.scored for model in result.models):
+    if timed and not all(model.scored for model in result.models):
         note += " Faint times: scores kept from before."
     return Group(made, Text(note, "faint"))
 

@@ -117,8 +117,8 @@ def calibration(models: Sequence[KeptModel], labels: Mapping[str, str], name: st
     axes.plot([0, 1], [0, 1], color="#808080", linewidth=0.8, linestyle=":")
     for at, model in enumerate(models):
         bins = [one for one in model.calibration if one.rows]
-        figures = [Figure(one.observed, one.low, one.high) for one in bins]
-        _error_bars(axes, [one.mean for one in bins], figures, labels[model.name], at)
+        figures = [Figure(one.share_of_likes, one.low, one.high) for one in bins]
+        _error_bars(axes, [one.mean_probability for one in bins], figures, labels[model.name], at)
     axes.set(xlabel="mean P(yes)", ylabel="share of likes", xlim=(0, 1), ylim=(0, 1))
     _legend(axes)
     return inline(figure, name, "Calibration: share of likes by mean P(yes)")
