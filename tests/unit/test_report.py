@@ -72,7 +72,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def full(evaluated: Workspace) -> Workspace:
-    """With a ladder of shots, one model without a calibration, an ablation, and names that are hostile."""
+    """With a ladder of shots, a model of no calibration, an ablation, and hostile names."""
     [file] = evaluated.root.glob("datasets/*/evaluations/*.json")
     told = json.loads(file.read_text())
     told["models"][1]["calibration"] = None
@@ -162,7 +162,7 @@ def test_runs_of_a_dataset_that_is_no_more_prepared_are_reported(evaluated: Work
     assert "Its prepared store is not here." in page_of(evaluated)[1].text
 
 
-def test_metrics_of_later_versions_and_files_of_earlier_ones_are_read_leniently(
+def test_files_of_earlier_and_of_later_versions_are_read_leniently(
     evaluated: Workspace,
 ) -> None:
     [file] = evaluated.root.glob("datasets/*/evaluations/*.json")
