@@ -176,7 +176,7 @@ def test_files_of_earlier_and_of_later_versions_are_read_leniently(
     assert set(kept.models[0].figures) == {"auc", "log_loss", "accuracy", "ece", "user_auc"}
     assert kept.models[0].calibration == []
     assert kept.slices == []
-    assert "user auc" in page_of(evaluated)[1].text
+    assert "user-AUC" in page_of(evaluated)[1].text
 
 
 # -- what the page tells --------------------------------------------------------------------------

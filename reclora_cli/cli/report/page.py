@@ -113,7 +113,7 @@ def render(report: WorkspaceReport) -> str:
     )
     names = ("count", "duration", "measure", "difference", "p_value", "size", "interval")
     environment.filters |= {name: getattr(figures, name) for name in names}
-    environment.filters |= {"manifest": _manifest, "picture": _picture}
+    environment.filters |= {"manifest": _manifest, "picture": _picture, "metric": _metric}
     with drawing():
         datasets = [_dataset(found, at) for at, found in enumerate(report.datasets)]
     style = environment.get_template("page.css").render()
@@ -221,3 +221,8 @@ def _picture(ablation: KeptAblation) -> list[str]:
 
 
 __all__ = ["WrittenReport", "render", "write"]
+
+
+def _metric(name: str) -> str:
+    """A metric as a column's head."""
+    return {"ece": "ECE", "user_auc": "user-AUC"}.get(name, name.replace("_", " "))

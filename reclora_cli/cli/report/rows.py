@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reclora_cli.metrics.compare import Figure
+from reclora_cli.stages.break_downs import BY_SHOTS
 from reclora_cli.stages.kept_evaluations import KeptEvaluation, KeptModel
 from reclora_cli.stages.report import ReportedDataset
 
@@ -92,11 +93,14 @@ def _group(evaluations: Sequence[KeptEvaluation], identities: Mapping[str, str])
 def _bins(
     evaluations: Sequence[KeptEvaluation], identities: Mapping[str, str], names: set[str]
 ) -> list[Bin]:
-    """Bins in their own order; later evaluations of a model take the place of earlier ones."""
+    """Bins in their own order; later evaluations of a model take the place of earlier ones.
+
+    Those by shots are left out: each evaluation has them of its own runs' shots.
+    """
     found: dict[tuple[str, str], Bin] = {}
     for evaluation in evaluations:
         current = {model.name for model in evaluation.models if _current(model, identities)}
-        for one in evaluation.slices:
+        for one in [of for of in evaluation.slices if of.by != BY_SHOTS]:
             kept = found.setdefault((one.by, one.bin), Bin(one.by, one.bin, one.rows, {}))
             for name in current & names & one.models.keys():
                 if "auc" in one.models[name]:
