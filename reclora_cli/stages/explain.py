@@ -7,7 +7,7 @@ reads no target (``gate.input: user``) a user without rows is explained without 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import answer
 from reclora_cli.scoring.questions import Positions, Questions
-from reclora_cli.stages import locate, population, runs
+from reclora_cli.stages import kept_explanations, locate, population, runs
 from reclora_cli.stages.assemble import Sources, Speaker, load_speaker
 from reclora_cli.stages.gate_view import GateView, gate_view
 from reclora_cli.workspace import Stopwatch, Workspace
@@ -94,7 +94,7 @@ def run(
     plot: Path | None = None,
     device: str = "auto",
 ) -> ExplainResult:
-    """Explain one user's latest row, or the item named.
+    """Explain one user's latest row, or the item named; kept with the run, for ``report``.
 
     Args:
         user: the user's id as the dataset writes it.
@@ -135,6 +135,7 @@ def run(
     )
     if plot:
         _draw(result, plot)
+    kept_explanations.keep(chosen.artefact, asdict(result))
     return result
 
 

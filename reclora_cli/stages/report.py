@@ -20,12 +20,14 @@ from reclora_cli.stages import (
     compare_runs,
     kept_ablations,
     kept_evaluations,
+    kept_explanations,
     list_runs,
     runs,
     show_run,
 )
 from reclora_cli.stages.kept_ablations import KeptAblation
 from reclora_cli.stages.kept_evaluations import KeptEvaluation
+from reclora_cli.stages.kept_explanations import KeptExplanation
 from reclora_cli.stages.list_runs import RunLine
 from reclora_cli.stages.show_run import InputState
 from reclora_cli.workspace import Artefact, Manifest, Workspace
@@ -85,6 +87,7 @@ class ReportedRun:
     Attributes:
         ladder: the same for runs that differ in nothing but their shots; empty where unknown.
         gate: ``None`` where it has no gate.
+        explained: the latest explanations that were asked of it.
     """
 
     line: RunLine
@@ -93,6 +96,7 @@ class ReportedRun:
     ladder: str
     curve: Curve
     gate: GateWeights | None
+    explained: list[KeptExplanation]
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,7 @@ def _run(
         ladder=ladder,
         curve=_lenient(lambda: curve_of(artefact.path / "log.jsonl"), Curve([], []), notes),
         gate=_lenient(lambda: _gate(artefact), None, notes),
+        explained=_lenient(lambda: kept_explanations.latest(artefact), [], notes),
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from reclora_cli.cli.report.page import render, write
 from reclora_cli.cli.report.svg import drawing, inline
 from reclora_cli.errors import RecloraError
-from reclora_cli.stages import kept_evaluations, report
+from reclora_cli.stages import explain, kept_evaluations, report, runs
 from reclora_cli.workspace import Workspace
 from tests.chromium import opened
 from tests.evaluated_runs import GATED, PLAIN, folder
@@ -292,3 +292,31 @@ def test_the_browser_would_tell_of_errors_and_of_what_lies_elsewhere(tmp_path: P
     with opened(tmp_path / "bad.html") as page:
         assert len(page.complaints) == 3
         assert page.requests[1:] == ["https://example.org/a.png"]
+
+
+def test_an_explanation_that_was_asked_for_is_kept_and_shown(evaluated: Workspace) -> None:
+    recipe = runs.choose(evaluated, "ml-1m", GATED).recipe
+    assert "Explanations" not in page_of(evaluated)[1].text
+    told = explain.run(recipe, evaluated, user="4", run=GATED, device="cpu")
+    assert told.target is not None
+    text = page_of(evaluated)[1].text
+    assert f"user 4, {told.target.title} : P(yes)" in text
+    assert told.behaviours[0].title in text
+    [file] = evaluated.root.glob("datasets/*/runs/*/explained/*.json")
+    foreign = json.loads(file.read_text())
+    foreign["target"]["title"] = HOSTILE
+    file.write_text(json.dumps(foreign))
+    assert HOSTILE not in page_of(evaluated)[0]
+    file.write_text("{")
+    assert "Not read, and left out" in page_of(evaluated)[1].text
+
+
+def test_an_explanation_is_given_where_none_can_be_kept(
+    evaluated: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("reclora_cli.stages.kept_explanations.write_json", full_disk)
+    recipe = runs.choose(evaluated, "ml-1m", GATED).recipe
+    assert explain.run(recipe, evaluated, user="4", run=GATED, device="cpu").target is not None

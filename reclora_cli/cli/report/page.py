@@ -21,6 +21,7 @@ from reclora_cli.cli.report.rows import SameRows, groups
 from reclora_cli.cli.report.svg import drawing
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.stages.kept_ablations import KeptAblation
+from reclora_cli.stages.kept_explanations import KeptExplanation
 from reclora_cli.stages.report import ReportedCrm, ReportedDataset, ReportedRun, WorkspaceReport
 from reclora_cli.workspace import Manifest, atomic_file, explain_os_errors
 
@@ -77,6 +78,7 @@ class _Dataset:
     validation: _Chart | None
     shots: _Chart | None
     gates: list[tuple[str, _Chart]]
+    explained: list[tuple[str, KeptExplanation]]
 
 
 def write(report: WorkspaceReport, file: Path) -> WrittenReport:
@@ -132,6 +134,7 @@ def _dataset(found: ReportedDataset, at: int) -> _Dataset:
         validation=_validation(trained, f"d{at}v"),
         shots=_shots(found.runs, f"d{at}s"),
         gates=[_gate(run, f"d{at}g{which}") for which, run in enumerate(gated)],
+        explained=[(run.line.name, one) for run in found.runs for one in run.explained],
     )
 
 
