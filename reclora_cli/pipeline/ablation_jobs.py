@@ -27,6 +27,8 @@ from reclora_cli.workspace import Stopwatch, Workspace
 _WORKER = "reclora_cli.pipeline.ablation_worker"
 _LOOK_EVERY_S = 0.2
 _TOLD_LINES = 5
+_PATIENCE_S = 60
+"""How long an interrupted process may take to write its checkpoint."""
 
 Ended = Callable[[str, float | None, float], None]
 
@@ -120,6 +122,7 @@ def _start(
             stderr=told,
             text=True,
             env=_environment(slot, jobs=jobs, device=device, workspace=workspace),
+            start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once.
         )
     # Left open: its end tells the process that this one is gone.
     pipe: IO[str] | None = process.stdin
@@ -152,7 +155,11 @@ def _stop(workers: Sequence[_Worker]) -> None:
     for worker in workers:
         worker.process.send_signal(signal.SIGINT)
     for worker in workers:
-        worker.process.wait()
+        try:
+            worker.process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
 
 
 def _failure(worker: _Worker) -> RecloraError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -390,6 +392,32 @@ def test_killed_with_kill_9_the_runs_at_its_side_end_too(
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads Linux's /proc")
+def test_interrupted_as_by_ctrl_c_the_runs_at_its_side_end_and_it_says_so(
+    ready_to_tune: TinyWorld, mine: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "ws"
+    copy_of(ready_to_tune, root)
+    process = subprocess.Popen(
+        command_of(root, mine, "--jobs", "2"),
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(processes_of(root)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert processes_of(root) == []
 
 
 def test_a_run_that_fails_at_the_side_is_told_with_its_last_words(
