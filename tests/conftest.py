@@ -11,11 +11,21 @@ from hypothesis import settings
 
 from tests.evaluated_runs import evaluated, evaluation
 from tests.finetuning import ready_to_tune
+from tests.grids import grid_recipe, walked_grid
 from tests.tiny_lm import loaded_lm, tiny_lm
 from tests.tuned_runs import tuned
 from tests.world import TinyWorld, make_world
 
-__all__ = ["evaluated", "evaluation", "loaded_lm", "ready_to_tune", "tiny_lm", "tuned"]
+__all__ = [
+    "evaluated",
+    "evaluation",
+    "grid_recipe",
+    "loaded_lm",
+    "ready_to_tune",
+    "tiny_lm",
+    "tuned",
+    "walked_grid",
+]
 
 # Examples are drawn the same way every time, and a busy machine fails no test.
 settings.register_profile("reclora", deadline=None, max_examples=50, derandomize=True)

@@ -1,0 +1,174 @@
+"""Ablations in processes: killed, interrupted, two at a time, and the same table in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reclora_cli.errors import RecloraError
+from reclora_cli.pipeline import ablate
+from tests.cli.conftest import clean_environment
+from tests.finetuning import Listening
+from tests.grids import ABLATION, ROWS, copy_of, grid_of
+from tests.world import TinyWorld
+
+
+def command_of(root: Path, grid_recipe: Path, *options: str) -> list[str]:
+    variants = ["--variants", "without-meta-lora,without-short-retriever,uniform-gate"]
+    place = ["--recipe", str(grid_recipe), "--device", "cpu", "--json", "-w", str(root)]
+    overrides = ["--set", f"evaluate.rows={ROWS}", "--set", "finetune.shots=16"]
+    return [sys.executable, "-m", "reclora_cli", "ablate", *variants, *place, *overrides, *options]
+
+
+def without_times(file: Path) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(file.read_text())
+    for cell in tree["cells"]:
+        cell["tuning_seconds"] = cell["scoring_seconds"] = None
+    return {**tree, "seconds": None, "files": None, "artefact": None}
+
+
+def test_killed_with_kill_9_at_random_times_and_repeated_it_gives_the_same_table(
+    walked_grid: tuple[Any, ...], ready_to_tune: TinyWorld, grid_recipe: Path, tmp_path: Path
+) -> None:
+    found = []
+    for name, kills in (("straight", 0), ("killed", 4)):
+        root = tmp_path / name
+        copy_of(ready_to_tune, root)
+        draw = random.Random(0)
+        for _ in range(kills):
+            process = subprocess.Popen(
+                command_of(root, grid_recipe),
+                env=clean_environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            time.sleep(draw.uniform(3, 8))
+            process.kill()
+            process.wait()
+        done = subprocess.run(
+            command_of(root, grid_recipe),
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr
+        [file] = (root / "datasets" / "ml-1m" / "ablations").glob("*/result.json")
+        found.append(without_times(file))
+    assert found[0] == found[1]
+    straight = walked_grid[2]
+    assert [cell["auc"]["value"] for cell in found[0]["cells"]] == [
+        cell.auc.value for cell in straight.cells
+    ]
+
+
+def test_two_runs_at_a_time_give_the_same_table(
+    walked_grid: tuple[Any, ...], ready_to_tune: TinyWorld, grid_recipe: Path, tmp_path: Path
+) -> None:
+    workspace, heard = copy_of(ready_to_tune, tmp_path / "ws"), Listening()
+    made = grid_of(ABLATION, grid_recipe)
+    [result] = ablate.run([made], workspace, heard, device="cpu", jobs=2).grids
+    straight = walked_grid[2]
+    for cell, other in zip(result.cells, straight.cells, strict=True):
+        # Threads are shared out among the processes: sums come in another order.
+        assert cell.auc.value == pytest.approx(other.auc.value, abs=1e-6)
+        assert cell.log_loss.value == pytest.approx(other.log_loss.value, abs=1e-6)
+    assert "2 at a time" in heard.said[0]
+    assert len([line for line in heard.said if "/4  " in line]) == 4
+    logs = {file.name for file in (Path(result.artefact).parent / "logs").iterdir()}
+    assert logs == {f"{cell.models[0]}.log" for cell in result.cells}
+
+
+def processes_of(root: Path) -> list[int]:
+    """Those under way whose job names the workspace: workers hold its files open."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (place / "cmdline").read_bytes()
+            environment = (place / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"ablation_worker" in line and str(root).encode() in environment:
+            found.append(int(place.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads Linux's /proc")
+def test_killed_with_kill_9_the_runs_at_its_side_end_too(
+    ready_to_tune: TinyWorld, grid_recipe: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "ws"
+    copy_of(ready_to_tune, root)
+    process = subprocess.Popen(
+        command_of(root, grid_recipe, "--jobs", "2"),
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while len(processes_of(root)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    while processes_of(root):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    done = subprocess.run(
+        command_of(root, grid_recipe, "--jobs", "2"),
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads Linux's /proc")
+def test_interrupted_as_by_ctrl_c_the_runs_at_its_side_end_and_it_says_so(
+    ready_to_tune: TinyWorld, grid_recipe: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "ws"
+    copy_of(ready_to_tune, root)
+    process = subprocess.Popen(
+        command_of(root, grid_recipe, "--jobs", "2"),
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(processes_of(root)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert processes_of(root) == []
+
+
+def test_a_run_that_fails_at_the_side_is_told_with_its_last_words(
+    ready_to_tune: TinyWorld, grid_recipe: Path, tmp_path: Path
+) -> None:
+    workspace = copy_of(ready_to_tune, tmp_path / "ws")
+    made = grid_of(ABLATION, grid_recipe, overrides=["lm.yes=Nothing that a token stands for"])
+    with pytest.raises(RecloraError) as caught:
+        ablate.run([made], workspace, device="cpu", jobs=2)
+    assert "ended with" in caught.value.what
+    assert "logs" in (caught.value.where or "")
+    assert "repeat" in (caught.value.hint or "")
