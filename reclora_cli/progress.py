@@ -52,4 +52,28 @@ class SilentProgress:
         pass
 
 
+class SaidOnce:
+    """Reports like another, but says no line twice: for many stages of one kind in a row."""
+
+    def __init__(self, around: Progress) -> None:
+        self._around = around
+        self._said: set[str] = set()
+        self._warned: set[str] = set()
+
+    def task(
+        self, title: str, total: int | None = None, unit: str = ""
+    ) -> AbstractContextManager[Task]:
+        return self._around.task(title, total, unit)
+
+    def say(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            self._around.say(message)
+
+    def warn(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self._around.warn(message)
+
+
 SILENT: Progress = SilentProgress()

@@ -20,7 +20,7 @@ from reclora_cli.pipeline.ablation_models import make, name_of
 from reclora_cli.pipeline.ablation_pace import Pace
 from reclora_cli.pipeline.ablation_table import table_of
 from reclora_cli.pipeline.grid import Grid
-from reclora_cli.progress import SILENT, Progress
+from reclora_cli.progress import SILENT, Progress, SaidOnce
 from reclora_cli.stages import evaluate, locate
 from reclora_cli.stages.evaluated import EvaluateResult
 from reclora_cli.workspace import Stopwatch, Workspace
@@ -47,7 +47,7 @@ def run(
     Raises:
         RecloraError: whatever the stages raise; what was finished stays, and the same call goes on.
     """
-    watch = Stopwatch()
+    watch, progress = Stopwatch(), SaidOnce(progress)
     if dry_run:
         planned = [_planned(grid, workspace, progress, device) for grid in grids]
         return AblateResult(planned, dry_run=True, seconds=watch.seconds)

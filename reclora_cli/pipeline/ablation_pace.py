@@ -28,7 +28,8 @@ class Pace:
         if self._plan.shared:
             told.append(f"before them {', '.join(self._plan.shared)}")
         if self._plan.seconds is not None:
-            told.append(f"about {minutes(self._plan.seconds)} ({self._plan.from_what})")
+            of = " for the models" if self._plan.shared_seconds is None else ""
+            told.append(f"about {minutes(self._plan.seconds)}{of} ({self._plan.from_what})")
         if self._jobs > 1:
             told.append(f"{self._jobs} at a time")
         self._progress.say("; ".join([head, *told]))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from reclora_cli import catalog
 from reclora_cli.errors import UsageError
-from reclora_cli.recipe import Recipe
+from reclora_cli.recipe import Recipe, fingerprint
 from reclora_cli.recipe.experiment import (
     SIZES,
     CellRecipe,
@@ -23,6 +23,9 @@ from reclora_cli.recipe.experiment import (
 )
 
 Kind = Literal["run", "crm"]
+
+_LONGEST_NAME = 60
+"""Of variants in a folder's name; beyond it a fingerprint stands for them."""
 
 FULL = "RecLoRA"
 """Label of the unvaried method."""
@@ -53,7 +56,8 @@ class Grid:
     """An experiment on one dataset.
 
     Attributes:
-        name: e.g. ``table-3-tiny``; its results lie in a folder of that name.
+        name: e.g. ``table-3-tiny``, with some digits more under other settings than the size's;
+            its results lie in a folder of that name.
         base: whose rows are scored, and whose seed draws them.
         reference: label of the cell that the others are held against.
     """
@@ -127,7 +131,8 @@ def of_variants(
         sizes=load_experiment("table-3").sizes,
         published=load_experiment("table-3").published,
     )
-    name = "variants-" + "-".join(dict.fromkeys(variants))
+    named = "-".join(dict.fromkeys(variants))
+    name = f"variants-{named if len(named) <= _LONGEST_NAME else fingerprint(named)[:8]}"
     return grids_of(name, experiment, size, seeds=seeds, recipe=recipe, overrides=overrides)
 
 
@@ -186,4 +191,12 @@ def _grid(
         for value in (chosen.values or (None,))
     ]
 
-    return Grid(f"{name}-{size}", experiment, size, base, tuple(cells), experiment.reference)
+    own = seeds > 1 or overrides or dataset_recipe not in chosen.recipes
+    suffix = f"-{_told_apart(cells)}" if own else ""
+    full_name = f"{name}-{size}{suffix}"
+    return Grid(full_name, experiment, size, base, tuple(cells), experiment.reference)
+
+
+def _told_apart(cells: Sequence[Cell]) -> str:
+    """A few digits of what the cells are: so that other settings have a folder of their own."""
+    return fingerprint([recipe.model_dump_json() for cell in cells for recipe in cell.recipes])[:6]

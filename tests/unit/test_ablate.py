@@ -126,8 +126,8 @@ def test_a_dry_run_predicts_and_writes_nothing(
     assert [run.state for run in plan.runs] == ["new"] * 4
     assert [run.to_score for run in plan.runs] == [ROWS] * 4
     assert plan.shared == []
-    assert plan.seconds is not None
-    assert plan.seconds > 0
+    assert plan.seconds is not None  # Tenths of a second: none, for so small an LM.
+    assert "measured just now" in plan.from_what
 
 
 def test_a_dry_run_knows_what_is_done(walked_grid: tuple[Any, ...], grid_recipe: Path) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console as RichConsole
 from reclora_cli.cli import reporting
 from reclora_cli.cli.console import THEME, Console
 from reclora_cli.cli.reporting import BarProgress, LineProgress, QuietProgress
+from reclora_cli.progress import SaidOnce
+from tests.finetuning import Listening
 
 
 class Clock:
@@ -159,3 +161,12 @@ def test_the_console_chooses_by_where_it_writes(terminal):
     assert isinstance(console.progress, BarProgress)
     assert isinstance(Console().progress, LineProgress)
     assert isinstance(Console(quiet=True).progress, QuietProgress)
+
+
+def test_a_line_said_by_many_stages_in_a_row_is_said_once() -> None:
+    heard = Listening()
+    progress = SaidOnce(heard)
+    for message in ("half the time", "half the time", "16 prompts"):
+        progress.say(message)
+        progress.warn(message)
+    assert heard.said == heard.warned == ["half the time", "16 prompts"]

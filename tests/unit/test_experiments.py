@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from reclora_cli import catalog
 from reclora_cli.errors import UsageError
 from reclora_cli.pipeline import grid
 from reclora_cli.recipe.experiment import (
@@ -182,3 +184,24 @@ def test_a_setting_that_no_recipe_has_is_told() -> None:
     cell = CellRecipe(label="a", settings={"adapter.expert": 4})
     with pytest.raises(UsageError, match=r"adapter\.expert"):
         cell_recipe(size, "ml-100k", cell)
+
+
+def test_other_settings_have_a_folder_of_their_own() -> None:
+    def name(**how: Any) -> str:
+        [one] = grid.shipped("table-3", "tiny", **how)
+        return one.name
+
+    assert name() == name(recipe="ml-100k") == "table-3-tiny"
+    others = [
+        name(overrides=["finetune.shots=7"]),
+        name(overrides=["finetune.shots=8"]),
+        name(seeds=2),
+        name(recipe="ml-1m"),
+    ]
+    assert len({*others}) == 4
+    assert all(re.fullmatch(r"table-3-tiny-[0-9a-f]{6}", one) for one in others)
+
+
+def test_the_names_of_many_variants_still_make_a_folder() -> None:
+    [one] = grid.of_variants(list(catalog.VARIANTS), "tiny")
+    assert len(one.name) < 80

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ from reclora_cli.tabular.table import Cell, Column, Marked, written
 if TYPE_CHECKING:
     from reclora_cli.pipeline.ablated import AblateResult, GridResult, Plan
     from reclora_cli.tabular import Table
+
+
+_LEADING_ZERO = re.compile(r"(?<![\d.])0\.")
+"""As the paper prints figures: .7472."""
 
 
 def render(result: AblateResult) -> RenderableType:
@@ -58,8 +63,9 @@ def _names(files: Sequence[str]) -> str:
 
 
 def _table(made: Table) -> RenderableType:
-    left = tuple(column.name for column in made.columns if column.align == "left")
-    shown = table(*(column.name for column in made.columns), left=left)
+    """Only the first column may wrap: figures stay in one line at 80 columns."""
+    first, *others = (column.name for column in made.columns)
+    shown = table(first, *(name.replace("paper ", "paper\n") for name in others))
     for row in made.rows:
         shown.add_row(
             *(_cell(cell, column) for cell, column in zip(row, made.columns, strict=True))
@@ -68,7 +74,7 @@ def _table(made: Table) -> RenderableType:
 
 
 def _cell(cell: Cell, column: Column) -> Text:
-    text = written(cell, column)
+    text = _LEADING_ZERO.sub(".", written(cell, column)).replace(" %", "%")
     if isinstance(cell, Marked):
         return Text.assemble((text, "strong" if cell.bold else ""), cell.mark)
     return Text(text, "faint" if text == NONE else "")
