@@ -144,6 +144,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._holding = False
 
     @classmethod
     def find(cls, path: str | Path | None = None) -> Workspace:
@@ -200,7 +201,7 @@ class Workspace:
 
     @contextmanager
     def writing(self, together: Processes = ALONE) -> Iterator[None]:
-        """Hold the workspace for writing; one process at a time.
+        """Hold the workspace for writing; one process at a time. Within a hold another is free.
 
         Args:
             together: processes that train one model: the main one holds it for all of them.
@@ -218,7 +219,7 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
             if not (self.root / "workspace.json").exists():
                 write_json(self.root / "workspace.json", {"format": FORMAT})
-        if self._held_for_this_process():
+        if self._holding or self._held_for_this_process():
             yield
             return
         lock = FileLock(self.root / ".lock")
@@ -236,8 +237,10 @@ class Workspace:
         try:
             with explain_os_errors(self.root):
                 holder.write_text(f"process {os.getpid()}: {' '.join(sys.argv[:2])}")
+                self._holding = True
                 yield
         finally:
+            self._holding = False
             holder.unlink(missing_ok=True)
             lock.release()
 

@@ -52,7 +52,8 @@ def run(
         planned = [_planned(grid, workspace, progress, device) for grid in grids]
         return AblateResult(planned, dry_run=True, seconds=watch.seconds)
     count = jobs or default_jobs(device)
-    found = [_walked(grid, workspace, progress, device, confirm, count) for grid in grids]
+    with workspace.writing():  # All the while: a stage that another kept waiting would fail.
+        found = [_walked(grid, workspace, progress, device, confirm, count) for grid in grids]
     return AblateResult(found, dry_run=False, seconds=watch.seconds)
 
 
@@ -84,28 +85,26 @@ def _walked(
     _trained(grid, workspace, pace, progress, device=device, confirm=confirm, jobs=jobs)
     evaluated = _compared(grid, workspace, progress, device)
     cells = cell_results(grid, evaluated, workspace)
-    table, note = table_of(grid, cells, evaluated)
+    table = table_of(grid, cells, evaluated)
     place = folder(grid, workspace)
-    with workspace.writing():
-        files = [
-            *ablation_report.write_table(table, place),
-            *ablation_figure.draw(grid, cells, evaluated, place),
-        ]
-        result = _result(
-            grid,
-            cells=cells,
-            split=evaluated.split,
-            rows=evaluated.rows,
-            of=evaluated.of,
-            rows_hash=evaluated.rows_hash,
-            confidence=evaluated.confidence,
-            table=table,
-            note=note,
-            files=files,
-            artefact=str(place / ablation_report.RESULT),
-            seconds=watch.seconds,
-        )
-        ablation_report.write_result(result, place)
+    files = [
+        *ablation_report.write_table(table, place),
+        *ablation_figure.draw(grid, cells, evaluated, place),
+    ]
+    result = _result(
+        grid,
+        cells=cells,
+        split=evaluated.split,
+        rows=evaluated.rows,
+        of=evaluated.of,
+        rows_hash=evaluated.rows_hash,
+        confidence=evaluated.confidence,
+        table=ablation_report.as_text(table),
+        files=files,
+        artefact=str(place / ablation_report.RESULT),
+        seconds=watch.seconds,
+    )
+    ablation_report.write_result(result, place)
     return result
 
 
@@ -123,7 +122,7 @@ def _trained(
     apart = grid.recipes("run") if jobs > 1 else []
     for recipe in apart:
         graph.ensure("finetune", recipe, workspace, progress, confirm=confirm, device=device)
-    for kind, recipe in [one for one in grid.models() if one[1] not in apart]:
+    for kind, recipe in [one for one in grid.models() if one[0] == "crm" or not apart]:
         watch = Stopwatch()
         reached = make(kind, recipe, grid.base, workspace, progress, device=device, confirm=confirm)
         pace.ended(name_of(kind, recipe, workspace), reached, watch.seconds)
@@ -158,20 +157,18 @@ def _datasets(
     """Table 1: what preparation counted."""
     watch = Stopwatch()
     graph.run("prepare", grid.base, workspace, progress, confirm=confirm)
-    table, note = ablation_report.statistics(grid, workspace)
+    table = ablation_report.statistics(grid, workspace)
     place = folder(grid, workspace)
-    with workspace.writing():
-        files = ablation_report.write_table(table, place)
-        result = _result(
-            grid,
-            cells=[],
-            table=table,
-            note=note,
-            files=files,
-            artefact=str(place / ablation_report.RESULT),
-            seconds=watch.seconds,
-        )
-        ablation_report.write_result(result, place)
+    files = ablation_report.write_table(table, place)
+    result = _result(
+        grid,
+        cells=[],
+        table=ablation_report.as_text(table),
+        files=files,
+        artefact=str(place / ablation_report.RESULT),
+        seconds=watch.seconds,
+    )
+    ablation_report.write_result(result, place)
     return result
 
 
@@ -183,6 +180,7 @@ def _result(grid: Grid, *, cells: list[CellResult], **more: Any) -> GridResult:
         size=grid.size,
         dataset=grid.dataset,
         seeds=max((len(cell.recipes) for cell in grid.cells), default=1),
+        settings=list(grid.settings),
         reference=grid.reference,
         cells=cells,
         **more,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from reclora_cli.metrics.compare import Difference, Figure
 from reclora_cli.metrics.over_seeds import MeanSd
-from reclora_cli.tabular import Table
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,7 @@ class CellResult:
 
     Attributes:
         label, line, x, kind, variant: see ``grid.Cell``.
-        models: names of its runs or CRMs, one for each seed.
+        models: names of its runs or CRMs, one for each seed; ``identities`` of what was scored.
         auc, log_loss: of the first seed, with intervals.
         auc_over_seeds, log_loss_over_seeds: of all seeds; ``None`` of one.
         relative: AUC over the reference's, less 1: RelDecr of a variant. In a table of models it is
@@ -32,6 +31,7 @@ class CellResult:
     variant: str | None
     seeds: list[int]
     models: list[str]
+    identities: list[str]
     auc: Figure
     log_loss: Figure
     auc_over_seeds: MeanSd | None
@@ -86,14 +86,23 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class TextTable:
+    """A table as people read it; ``note`` tells how."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    note: str
+
+
+@dataclass(frozen=True)
 class GridResult:
     """A table or figure of one dataset.
 
     Attributes:
+        settings: what was laid over the size's own, as ``--set`` takes it.
         table: as the paper lays it out, its figures beside ours.
         files: what was written: the table as CSV, Markdown and LaTeX, figures as PNG and SVG.
-        artefact: the same as this object, as JSON, beside them.
-        note: how to read it.
+        artefact: this object as JSON, beside them.
     """
 
     name: str
@@ -109,8 +118,8 @@ class GridResult:
     confidence: float = 0.95
     reference: str | None = None
     cells: list[CellResult] = field(default_factory=list)
-    table: Table | None = None
-    note: str = ""
+    settings: list[str] = field(default_factory=list)
+    table: TextTable | None = None
     files: list[str] = field(default_factory=list)
     artefact: str = ""
     seconds: float = 0.0

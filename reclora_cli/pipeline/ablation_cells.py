@@ -43,6 +43,7 @@ def _cell(
         variant=cell.variant,
         seeds=[recipe.seed for recipe in cell.recipes],
         models=[model.name for model in own],
+        identities=[model.identity for model in own],
         auc=first.all.auc,
         log_loss=first.all.log_loss,
         auc_over_seeds=_over_seeds([model.all.auc.value for model in own]),

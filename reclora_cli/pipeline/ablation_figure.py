@@ -12,11 +12,11 @@ from reclora_cli.metrics.compare import Figure
 from reclora_cli.pipeline.ablated import CellResult
 from reclora_cli.pipeline.grid import Grid
 from reclora_cli.stages.evaluated import EvaluateResult
+from reclora_cli.stages.picture_style import style
 from reclora_cli.workspace import atomic_file
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
-"""Of Okabe & Ito's palette, told apart with any colour vision."""
-_MARKERS = ("o", "s", "^", "D", "v")
+_OURS = 4
+"""The style of a single series: a blue."""
 _PAPER = "#888888"
 _SUFFIXES = (".png", ".svg")
 
@@ -68,21 +68,20 @@ def _lines(axes: Any, grid: Grid, cells: Sequence[CellResult]) -> None:
             xs,
             [cell.auc.value for cell in of_line],
             yerr=_reaches([cell.auc for cell in of_line]),
-            color=_COLOURS[at % len(_COLOURS)],
-            marker=_MARKERS[at % len(_MARKERS)],
             capsize=3,
             elinewidth=1,
             linewidth=1.2,
             label=name,
+            **style(at + _OURS),
         )
         for x, cell in zip(xs, of_line, strict=True):
             axes.annotate(
-                f"{cell.auc.value:.4f}",
+                f"{axis.point.format(f'{x:,.0f}')}\n{cell.auc.value:.4f}",
                 (x, cell.auc.value),
                 xytext=(5, 5),
                 textcoords="offset points",
                 fontsize=7,
-                color=_COLOURS[at % len(_COLOURS)],
+                color=style(at + _OURS)["color"],
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             )
     if axis.logarithmic:
@@ -106,9 +105,8 @@ def _rows(axes: Any, grid: Grid, cells: Sequence[CellResult]) -> None:
         [figure.value for figure in figures],
         known,
         xerr=_reaches(figures),
-        color=_COLOURS[0],
-        marker="o",
-        linestyle="",
+        fmt="o",
+        color=style(_OURS)["color"],
         capsize=3,
         label="here",
     )

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -28,7 +29,8 @@ _WORKER = "reclora_cli.pipeline.ablation_worker"
 _LOOK_EVERY_S = 0.2
 _TOLD_LINES = 5
 _PATIENCE_S = 60
-"""How long an interrupted process may take to write its checkpoint."""
+"""How long an interrupted process may take to end; then it is killed, and loses no more than since
+its last checkpoint."""
 
 Ended = Callable[[str, float | None, float], None]
 
@@ -127,8 +129,9 @@ def _start(
     # Left open: its end tells the process that this one is gone.
     pipe: IO[str] | None = process.stdin
     assert pipe is not None
-    pipe.write(json.dumps(job) + "\n")
-    pipe.flush()
+    with suppress(BrokenPipeError):  # It has ended already: its log tells why.
+        pipe.write(json.dumps(job) + "\n")
+        pipe.flush()
     return _Worker(name, slot, process, Stopwatch(), log)
 
 
@@ -145,13 +148,12 @@ def _environment(slot: int, *, jobs: int, device: str, workspace: Workspace) -> 
 
 def _reached(worker: _Worker) -> float | None:
     assert worker.process.stdout is not None
-    told = worker.process.stdout.read().strip().splitlines()
-    found: float | None = json.loads(told[-1])["auc"]
+    found: float | None = json.loads(worker.process.stdout.read())["auc"]
     return found
 
 
 def _stop(workers: Sequence[_Worker]) -> None:
-    """Interrupt, as Ctrl-C does: they write a checkpoint and end."""
+    """Interrupt, as Ctrl-C does: they keep the scores they have, and end."""
     for worker in workers:
         worker.process.send_signal(signal.SIGINT)
     for worker in workers:

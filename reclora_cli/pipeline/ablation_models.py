@@ -7,16 +7,13 @@ from reclora_cli.data.download import Confirm
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.metrics.auc import auc
 from reclora_cli.pipeline import graph
-from reclora_cli.pipeline.grid import Kind
+from reclora_cli.pipeline.grid import STAGES, Kind
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring import score_files
 from reclora_cli.stages import evaluate, locate
 from reclora_cli.stages.contestants import assemble
 from reclora_cli.workspace import Workspace
-
-STAGES: dict[Kind, str] = {"crm": "pretrain-crm", "run": "finetune"}
-"""What trains each kind of model."""
 
 
 def name_of(kind: Kind, recipe: Recipe, workspace: Workspace) -> str:

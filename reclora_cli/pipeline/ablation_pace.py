@@ -41,7 +41,7 @@ class Pace:
             name: of its run or CRM.
             seconds: what training and scoring it took now.
         """
-        run = next(run for run in self._plan.runs if run.name == name and run not in self._ended)
+        run = next(run for run in self._plan.runs if run.name == name)
         self._ended.append(run)
         self._spent += seconds
         place = f"  {len(self._ended)}/{len(self._plan.runs)}  {run.label:<{self._width}}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from reclora_cli.pipeline.ablated import GridResult
+from reclora_cli.pipeline.ablated import GridResult, TextTable
 from reclora_cli.pipeline.grid import Grid
 from reclora_cli.stages import locate
 from reclora_cli.tabular import WRITERS, Column, Table, save
@@ -34,14 +33,11 @@ def write_table(table: Table, folder: Path) -> list[str]:
 
 
 def write_result(result: GridResult, folder: Path) -> None:
-    """Write ``result.json``; its ``table`` holds what people read, as text."""
-    tree: dict[str, Any] = asdict(result)
-    tree["table"] = as_text(result.table) if result.table else None
-    tree["figures"] = [Path(file).name for file in result.files if file.endswith(".svg")]
-    write_json(folder / RESULT, tree)
+    """Write ``result.json``."""
+    write_json(folder / RESULT, asdict(result))
 
 
-def as_text(table: Table) -> dict[str, Any]:
+def as_text(table: Table) -> TextTable:
     """Columns and cells as people read them, with their marks."""
     rows = [
         [
@@ -50,10 +46,10 @@ def as_text(table: Table) -> dict[str, Any]:
         ]
         for row in table.rows
     ]
-    return {"columns": [column.name for column in table.columns], "rows": rows}
+    return TextTable([column.name for column in table.columns], rows, table.note)
 
 
-def statistics(grid: Grid, workspace: Workspace) -> tuple[Table, str]:
+def statistics(grid: Grid, workspace: Workspace) -> Table:
     """Table 1 of one dataset: what preparation counted, and what the paper prints."""
     manifest = locate.store(grid.base, workspace).manifest()
     assert manifest is not None, "prepared just now"
@@ -63,4 +59,4 @@ def statistics(grid: Grid, workspace: Workspace) -> tuple[Table, str]:
         rows.append(["paper", *(int(published[name]["count"]) for name in _COUNTED)])
     columns = [Column("", align="left"), *(Column(name) for name in _COUNTED)]
     note = "" if published else "The paper does not report this dataset."
-    return Table(columns, rows, f"{grid.experiment.title} ({grid.dataset})", note), note
+    return Table(columns, rows, f"{grid.experiment.title} ({grid.dataset})", note)

@@ -25,10 +25,8 @@ class _Given:
 _Fill = Callable[[CellResult, _Given], TableCell]
 
 
-def table_of(
-    grid: Grid, cells: Sequence[CellResult], evaluated: EvaluateResult
-) -> tuple[Table, str]:
-    """The table in the layout of the experiment, and how to read it."""
+def table_of(grid: Grid, cells: Sequence[CellResult], evaluated: EvaluateResult) -> Table:
+    """The table in the layout of the experiment."""
     layout, several = grid.experiment.layout, len(cells[0].seeds) > 1
     reference = next((cell for cell in cells if cell.label == grid.reference), cells[0])
     given = _Given(cells, reference)
@@ -38,15 +36,11 @@ def table_of(
         *_OTHERS[layout],
         *(_published(cells) if any(cell.published for cell in cells) else []),
     ]
-    note = _note(grid, cells, evaluated)
-    return (
-        Table(
-            columns=[column for column, _ in columns],
-            rows=[[fill(cell, given) for _, fill in columns] for cell in cells],
-            title=f"{grid.experiment.title} ({grid.dataset}, {grid.size})",
-            note=note,
-        ),
-        note,
+    return Table(
+        columns=[column for column, _ in columns],
+        rows=[[fill(cell, given) for _, fill in columns] for cell in cells],
+        title=f"{grid.experiment.title} ({grid.dataset}, {grid.size})",
+        note=_note(grid, cells, evaluated),
     )
 
 
@@ -153,6 +147,7 @@ def _note(grid: Grid, cells: Sequence[CellResult], evaluated: EvaluateResult) ->
         f"{evaluated.rows:,} {evaluated.split} rows ({of}; rows {evaluated.rows_hash[:12]}).",
         f"Seed {seeds}." if len(cells[0].seeds) == 1 else f"Seeds {seeds}.",
         f"LM {grid.base.lm.name}, {_shots(grid)} shots.",
+        *([f"Settings: {', '.join(grid.settings)}."] if grid.settings else []),
         f"{evaluated.confidence:.0%} intervals by {evaluated.resamples:,} bootstrap resamples.",
     ]
     if grid.reference is not None:

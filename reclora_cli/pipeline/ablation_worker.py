@@ -23,6 +23,8 @@ _INTERRUPTED = 130
 
 def main() -> int:
     """Make the run; the exit code is that of ``reclora``."""
+    told = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What libraries print goes to the log.
     job: dict[str, Any] = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     try:
@@ -38,7 +40,8 @@ def main() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
-    sys.stdout.write(json.dumps({"auc": reached}) + "\n")
+    with told:
+        json.dump({"auc": reached}, told)
     return 0
 
 

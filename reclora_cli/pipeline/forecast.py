@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from reclora_cli import device as devices
 from reclora_cli.data import schema
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
@@ -91,11 +92,8 @@ def _state(artefact: Artefact, recipe: Recipe, workspace: Workspace) -> str:
 
 
 def _share_done(artefact: Artefact, recipe: Recipe) -> float:
-    found = [
-        int(path.name.partition("-")[2]) for path in (artefact.path / "checkpoints").glob("step-*")
-    ]
-    steps = len(policies(recipe)) * recipe.finetune.shots * recipe.finetune.epochs
-    return min(1.0, max(found, default=0) * recipe.finetune.batch_size / steps)
+    prompts = len(policies(recipe)) * recipe.finetune.shots * recipe.finetune.epochs
+    return min(1.0, runs.step_reached(artefact) * recipe.finetune.batch_size / prompts)
 
 
 def _to_score(artefact: Artefact, grid: Grid, workspace: Workspace) -> int:
@@ -138,7 +136,9 @@ def _rates(grid: Grid, workspace: Workspace, progress: Progress, device: str) ->
     of_runs = grid.recipes("run")
     if not of_runs:
         return Rates(None, None, "no LM is tuned")
-    known = [run for run in runs.finished(workspace, grid.dataset) if _alike(run, of_runs[0])]
+    on = devices.pick(device).type
+    finished = runs.finished(workspace, grid.dataset)
+    known = [run for run in finished if _alike(run, of_runs[0], on)]
     if known:
         tuning = [_tuning_rate(run) for run in known]
         scoring = [rate for run in known if (rate := _scoring_rate(run)) is not None]
@@ -148,9 +148,12 @@ def _rates(grid: Grid, workspace: Workspace, progress: Progress, device: str) ->
     return _measured(of_runs[0], workspace, progress, device)
 
 
-def _alike(run: runs.Run, recipe: Recipe) -> bool:
-    """Whether its time tells of the recipe's: the same LM in the same precision."""
-    return run.recipe.lm == recipe.lm and bool(run.manifest.figures.get("examples"))
+def _alike(run: runs.Run, recipe: Recipe, device: str) -> bool:
+    """Whether its time tells of the recipe's: the same LM and prompts on such a device."""
+    figures = run.manifest.figures
+    here = (figures.get("computed") or {}).get("device") == device
+    same = run.recipe.lm == recipe.lm and run.recipe.prompt.history == recipe.prompt.history
+    return here and same and bool(figures.get("examples"))
 
 
 def _tuning_rate(run: runs.Run) -> float:

@@ -21,8 +21,12 @@ from reclora_cli.recipe.experiment import (
     cell_recipe,
     load_experiment,
 )
+from reclora_cli.stages import locate
 
 Kind = Literal["run", "crm"]
+
+STAGES: dict[Kind, str] = {"crm": "pretrain-crm", "run": "finetune"}
+"""What trains each kind of model."""
 
 _LONGEST_NAME = 60
 """Of variants in a folder's name; beyond it a fingerprint stands for them."""
@@ -60,6 +64,7 @@ class Grid:
             its results lie in a folder of that name.
         base: whose rows are scored, and whose seed draws them.
         reference: label of the cell that the others are held against.
+        settings: what the caller laid over the size's own.
     """
 
     name: str
@@ -68,15 +73,18 @@ class Grid:
     base: Recipe
     cells: tuple[Cell, ...]
     reference: str | None
+    settings: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str:
         return self.base.data.source
 
     def models(self) -> list[tuple[Kind, Recipe]]:
-        """Every model, each once, in order of the cells."""
+        """Every model, each once, in order of the cells: two recipes may make one run."""
         every = [(cell.kind, recipe) for cell in self.cells for recipe in cell.recipes]
-        once = {(kind, recipe.model_dump_json()): (kind, recipe) for kind, recipe in every}
+        once: dict[tuple[Kind, str], tuple[Kind, Recipe]] = {}
+        for kind, recipe in every:
+            once.setdefault((kind, locate.fingerprint_of(STAGES[kind], recipe)), (kind, recipe))
         return list(once.values())
 
     def recipes(self, kind: Kind) -> list[Recipe]:
@@ -131,7 +139,7 @@ def of_variants(
         sizes=load_experiment("table-3").sizes,
         published=load_experiment("table-3").published,
     )
-    named = "-".join(dict.fromkeys(variants))
+    named = "-".join(sorted({*variants}))
     name = f"variants-{named if len(named) <= _LONGEST_NAME else fingerprint(named)[:8]}"
     return grids_of(name, experiment, size, seeds=seeds, recipe=recipe, overrides=overrides)
 
@@ -151,6 +159,7 @@ def grids_of(
         raise UsageError(
             f"unknown size {size!r}", where="--size", hint=f"One of {', '.join(SIZES)}."
         )
+    _refuse_axis(experiment, overrides)
     names = (recipe,) if recipe else chosen.recipes
     return [_grid(name, experiment, size, chosen, one, seeds, overrides) for one in names]
 
@@ -194,7 +203,30 @@ def _grid(
     own = seeds > 1 or overrides or dataset_recipe not in chosen.recipes
     suffix = f"-{_told_apart(cells)}" if own else ""
     full_name = f"{name}-{size}{suffix}"
-    return Grid(full_name, experiment, size, base, tuple(cells), experiment.reference)
+    return Grid(
+        full_name,
+        experiment,
+        size,
+        base,
+        tuple(cells),
+        experiment.reference,
+        tuple(overrides),
+    )
+
+
+def _refuse_axis(experiment: ExperimentRecipe, overrides: Sequence[str]) -> None:
+    """A setting that every cell has its own of would be laid under them, and change nothing."""
+    keys = {experiment.axis.key} if experiment.axis else set[str]()
+    of_cells = [{*cell.settings} for cell in experiment.cells]
+    keys |= set.intersection(*of_cells) if of_cells else set()
+    for text in overrides:
+        key = text.partition("=")[0].strip()
+        if key in keys:
+            raise UsageError(
+                f"{key} is what the points differ in",
+                where="--set",
+                hint="Leave it away: the table or figure says its values.",
+            )
 
 
 def _told_apart(cells: Sequence[Cell]) -> str:

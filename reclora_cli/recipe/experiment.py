@@ -42,6 +42,7 @@ class AxisRecipe(Section):
 
     key: str = Field(description="section.key of the recipe")
     title: str
+    point: str = Field(description="what a point is called: K = {}")
     logarithmic: bool = False
 
 

@@ -55,6 +55,15 @@ def known_scores(
     return found, seconds
 
 
+def whole_file(file: Path, store: InteractionsStore) -> tuple[Rows, Probabilities]:
+    """Every row id that ``file`` holds, ascending, and their scores.
+
+    Raises:
+        RecloraError: it is damaged, or holds other rows than it says.
+    """
+    return _Kept(file, metadata(file), store).read()
+
+
 def metadata(file: Path) -> dict[str, Any]:
     """What a score file says of itself; empty when it is no score file."""
     try:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reclora_cli.data import schema
-from reclora_cli.errors import CheckError, UsageError
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import UsageError
 from reclora_cli.metrics.auc import auc
 from reclora_cli.metrics.compare import Difference, Figure
 from reclora_cli.metrics.delong import auc_interval, delong
@@ -78,7 +78,7 @@ def run(workspace: Workspace, first: str, second: str) -> RunComparison:
     Raises:
         UsageError: a name fits no run or several, or both are the same run.
         RecloraError: a recipe or manifest is damaged.
-        CheckError: score files of the same rows do not hold the same rows.
+        RecloraError: a score file is damaged, or holds other rows than it says.
     """
     one, other = (show_run.chosen(workspace, name) for name in (first, second))
     if one.path == other.path:
@@ -87,7 +87,8 @@ def run(workspace: Workspace, first: str, second: str) -> RunComparison:
     alike = runs.dataset_of(one) == runs.dataset_of(other)
     manifests = (artefact.manifest() for artefact in (one, other))
     known = [manifest for manifest in manifests if manifest is not None]
-    figures = _figures(one, other) if alike and len(known) == 2 else []
+    store = InteractionsStore(workspace.store(runs.dataset_of(one)).path)
+    figures = _figures(one, other, store) if alike and len(known) == 2 else []
     lines = [_line(workspace, artefact) for artefact in (one, other)]
     return RunComparison(
         first=lines[0],
@@ -154,20 +155,17 @@ def _score_files(artefact: Artefact) -> dict[str, Path]:
     }
 
 
-def _figures(one: Artefact, other: Artefact) -> list[SameRows]:
+def _figures(one: Artefact, other: Artefact, store: InteractionsStore) -> list[SameRows]:
     theirs, ours = _score_files(one), _score_files(other)
-    return [_same_rows(key, theirs[key], ours[key]) for key in theirs if key in ours]
+    return [_same_rows(key, theirs[key], ours[key], store) for key in theirs if key in ours]
 
 
-def _same_rows(key: str, one: Path, other: Path) -> SameRows:
-    ids, labels, first = _read(one)
-    others, other_labels, second = _read(other)
-    if not (np.array_equal(ids, others) and np.array_equal(labels, other_labels)):
-        raise CheckError(
-            "two score files of the same name hold different rows",
-            where=f"{one} and {other}",
-            hint="Score them again: `reclora evaluate --force --run RUN`.",
-        )
+def _same_rows(key: str, one: Path, other: Path, store: InteractionsStore) -> SameRows:
+    from reclora_cli.scoring.kept_scores import whole_file
+
+    (ids, first), (others, second) = whole_file(one, store), whole_file(other, store)
+    assert np.array_equal(ids, others), "both hold the rows of their name"
+    labels = store.row_label(ids)
     split, _, rows_hash = key.partition("-")
     losses = [log_losses(labels, values) for values in (first, second)]
     return SameRows(
@@ -179,18 +177,6 @@ def _same_rows(key: str, one: Path, other: Path) -> SameRows:
         auc_difference=_auc_difference(labels, first, second),
         log_loss_difference=_mean_difference(losses[1] - losses[0]),
     )
-
-
-def _read(file: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Row ids, labels and P(yes), each (n,), ascending by row id."""
-    import pyarrow.parquet as pq
-
-    from reclora_cli.scoring import score_files
-
-    table = pq.read_table(file, columns=[schema.ROW, schema.LABEL, score_files.PROBABILITY])
-    ids, labels, values = (np.asarray(column) for column in table.columns)
-    order = np.argsort(ids, kind="stable")
-    return ids[order], labels[order], values[order]
 
 
 def _auc(labels: NDArray[Any], values: NDArray[Any]) -> Figure:

@@ -6,6 +6,7 @@ datasets/<dataset>/ablations/<name>/result.json  *.svg
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class KeptAblation:
     Attributes:
         columns, rows: texts, as the table is printed; both empty where there is no table.
         figures: SVG files that are there.
+        models: label -> name and identity of each run or CRM that a row is of.
     """
 
     name: str
@@ -27,6 +29,19 @@ class KeptAblation:
     columns: list[str]
     rows: list[list[str]]
     figures: list[str]
+    models: dict[str, list[tuple[str, str]]]
+
+    def gone(self, identities: Mapping[str, str]) -> list[str]:
+        """Labels of rows whose model was removed or made anew since.
+
+        Args:
+            identities: name -> identity of what lies there now.
+        """
+        return [
+            label
+            for label, models in self.models.items()
+            if any(identities.get(name) != identity for name, identity in models)
+        ]
 
 
 def read_all(workspace: Workspace, dataset: str) -> tuple[list[KeptAblation], list[str]]:
@@ -45,17 +60,22 @@ def _read(file: Path) -> KeptAblation:
     told = json.loads(file.read_text(encoding="utf-8"))
     table = told.get("table") or {}
     folder = file.parent.resolve()
-    figures = [folder / str(name) for name in told.get("figures") or []]
+    # The folder may have been moved since: files are looked for beside the result.
+    figures = [folder / Path(str(file)).name for file in told.get("files") or []]
     return KeptAblation(
         name=file.parent.name,
         title=str(told.get("title") or file.parent.name),
-        note=str(told.get("note") or ""),
+        note=str(table.get("note") or ""),
         columns=[str(column) for column in table.get("columns") or []],
         rows=[[str(cell) for cell in row] for row in table.get("rows") or []],
-        # A path that leaves the folder is none of its figures.
+        # A link that leads out of the folder is none of its figures.
         figures=[
             str(path)
             for path in figures
             if path.suffix == ".svg" and path.resolve().parent == folder and path.is_file()
         ],
+        models={
+            str(cell["label"]): list(zip(cell["models"], cell["identities"], strict=True))
+            for cell in told.get("cells") or []
+        },
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reclora_cli.recipe import Recipe, delta
+from reclora_cli.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -16,17 +16,10 @@ class Variant:
     Attributes:
         title: its row in a table, in the paper's words where the paper has it.
         asks: the question that it answers.
-        changes: recipe -> ``{"section.key": value}``; depends on the recipe alone.
+        changes: recipe -> ``{"section.key": value}``; depends on the recipe alone. What they make
+            is loaded (``recipe.experiment.cell_recipe``): another CRM comes with its own settings.
     """
 
     title: str
     asks: str
     changes: Callable[[Recipe], Mapping[str, Any]]
-
-    def of(self, recipe: Recipe) -> Recipe:
-        """The recipe varied.
-
-        Raises:
-            UsageError: the recipe does not admit the change.
-        """
-        return delta.changed(recipe, self.changes(recipe))

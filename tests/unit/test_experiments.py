@@ -20,6 +20,7 @@ from reclora_cli.recipe.experiment import (
 )
 
 ALL = ("figure-4", "figure-5", "figure-6", "table-1", "table-2", "table-3", "table-4")
+AXIS = {"key": "adapter.experts", "title": "K", "point": "K = {}"}
 SMALLEST: dict[str, Any] = {
     "title": "t",
     "layout": "ablation",
@@ -108,7 +109,8 @@ def test_set_is_over_the_size_and_below_the_cell() -> None:
     [table] = grid.shipped("table-3", "tiny", overrides=overrides)
     assert {recipe.finetune.shots for recipe in table.recipes("run")} == {7}
     assert table.cells[2].recipes[0].adapter.rank == 32  # The variant sees it: 4 experts of 8.
-    [figure] = grid.shipped("figure-4", "tiny", overrides=overrides)
+    [figure] = grid.shipped("figure-4", "tiny", overrides=overrides[:1])
+    assert {recipe.finetune.shots for recipe in figure.recipes("run")} == {7}
     assert [cell.recipes[0].adapter.experts for cell in figure.cells] == [1, 4, 16]
 
 
@@ -148,7 +150,10 @@ def test_every_published_figure_belongs_to_a_cell_or_a_point() -> None:
         ({"cells": [{"label": "a"}, {"label": "a"}]}, "two cells have one label"),
         ({"reference": "c"}, "'c' is no cell"),
         ({"layout": "lines"}, "a figure of lines has an axis"),
-        ({"axis": {"key": "adapter.experts", "title": "K"}}, "a figure of lines has an axis"),
+        (
+            {"axis": {"key": "adapter.experts", "title": "K", "point": "{}"}},
+            "a figure of lines has an axis",
+        ),
         ({"sizes": {"huge": {"recipes": ["ml-1m"]}}}, "sizes.huge"),
         ({"sizes": {"tiny": {"recipes": []}}}, "sizes.tiny.recipes"),
         ({"colour": "red"}, "colour"),
@@ -205,3 +210,21 @@ def test_other_settings_have_a_folder_of_their_own() -> None:
 def test_the_names_of_many_variants_still_make_a_folder() -> None:
     [one] = grid.of_variants(list(catalog.VARIANTS), "tiny")
     assert len(one.name) < 80
+
+
+def test_a_setting_that_the_points_differ_in_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"finetune\.shots"):
+        grid.shipped("figure-6", "tiny", overrides=["finetune.shots=99"])
+    with pytest.raises(UsageError, match=r"prompt\.history"):
+        grid.shipped("table-4", "tiny", overrides=["prompt.history=5"])
+
+
+def test_two_cells_that_make_one_run_are_one_model() -> None:
+    [one] = grid.of_variants(["uniform-gate"], "tiny", overrides=["adapter.kind=lora"])
+    assert len(one.cells) == 2
+    assert len(one.models()) == 1
+
+
+def test_a_crm_alone_and_the_run_that_it_guides_are_two_models() -> None:
+    [one] = grid.shipped("table-2", "tiny")
+    assert [kind for kind, _ in one.models()] == ["crm"] * 9 + ["run"] * 3

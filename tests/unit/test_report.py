@@ -88,9 +88,9 @@ def full(evaluated: Workspace) -> Workspace:
 def ablation(place: Path) -> None:
     place.mkdir(parents=True)
     table = {"columns": ["variant", HOSTILE], "rows": [["w/o meta-LoRA", ".5"], ["full", ".6"]]}
-    content = {"title": f"Table 3 {HOSTILE}", "note": "n 12", "table": table}
+    content = {"title": f"Table 3 {HOSTILE}", "table": {**table, "note": "n 12"}}
     outside = ["figure.svg", "../../store/store.json", "gone.svg"]
-    (place / "result.json").write_text(json.dumps({**content, "figures": outside}))
+    (place / "result.json").write_text(json.dumps({**content, "files": outside}))
     drawn = f'<svg xmlns="http://www.w3.org/2000/svg" id="a">{HOSTILE}</svg>'
     (place / "figure.svg").write_text(drawn)
 
@@ -320,3 +320,18 @@ def test_an_explanation_is_given_where_none_can_be_kept(
     monkeypatch.setattr("reclora_cli.stages.kept_explanations.write_json", full_disk)
     recipe = runs.choose(evaluated, "ml-1m", GATED).recipe
     assert explain.run(recipe, evaluated, user="4", run=GATED, device="cpu").target is not None
+
+
+def test_an_ablation_whose_run_was_made_anew_says_so(evaluated: Workspace) -> None:
+    place = evaluated.dataset("ml-1m") / "ablations" / "table-3-tiny"
+    ablation(place)
+    artefact = runs.choose(evaluated, "ml-1m", GATED).artefact
+    cell = {"label": "RecLoRA", "models": [artefact.name], "identities": [artefact.identity()]}
+    told = json.loads((place / "result.json").read_text())
+    (place / "result.json").write_text(json.dumps({**told, "cells": [cell]}))
+    text = page_of(evaluated)[1].text
+    assert "table-3-tiny" in text
+    assert "Since removed or made anew" not in text
+    file = artefact.path / "manifest.json"
+    file.write_text(file.read_text() + "\n")
+    assert "Since removed or made anew: RecLoRA" in page_of(evaluated)[1].text

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 
-from reclora_cli.errors import CheckError, MissingInputError, RecloraError, UsageError
+from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.recipe import delta
 from reclora_cli.recipe.delta import ChangedKey
+from reclora_cli.scoring.kept_scores import METADATA, rows_hash
 from reclora_cli.stages import compare_runs, list_runs, remove_runs, show_run
 from reclora_cli.stages.evaluated import EvaluateResult
 from reclora_cli.workspace import Workspace
@@ -222,13 +224,28 @@ def test_scores_of_a_run_before_it_was_tuned_again_are_refused(workspace: Worksp
     assert str(found.not_compared).startswith("no rows were scored yet by lora-r2-16-")
 
 
-def test_scores_that_only_claim_to_be_of_the_same_rows_are_an_error(workspace: Workspace) -> None:
-    [file] = (folder(workspace, PLAIN) / "scores").glob("*.parquet")
-    table = pq.read_table(file)
-    ids = pa.array(np.asarray(table["row_id"]) + 1)
-    pq.write_table(table.set_column(table.schema.get_field_index("row_id"), "row_id", ids), file)
-    with pytest.raises(CheckError, match="different rows"):
+@pytest.mark.parametrize("damage", ["other rows", "cut", "doubled", "no number"])
+def test_scores_that_are_not_what_was_written_are_an_error_even_in_both(
+    damage: str, workspace: Workspace
+) -> None:
+    for run in (GATED, PLAIN):
+        [file] = (folder(workspace, run) / "scores").glob("*.parquet")
+        table = pq.read_table(file)
+        columns = {name: np.asarray(table[name]).copy() for name in ("row_id", "probability")}
+        if damage == "other rows":
+            columns["row_id"] -= 1
+        if damage == "doubled":
+            columns["row_id"][1] = columns["row_id"][0]
+        if damage == "no number":
+            columns["probability"][3] = np.nan
+        for name, values in columns.items():
+            at = table.schema.get_field_index(name)
+            table = table.set_column(at, table.schema.field(name), pa.array(values))
+        pq.write_table(table[:-2] if damage == "cut" else table, file)
+    with pytest.raises(RecloraError, match="damaged score file") as caught:
         compare_runs.run(workspace, GATED, PLAIN)
+    assert str(caught.value.where).endswith(".parquet")
+    assert "Remove the file" in (caught.value.hint or "")
 
 
 def test_figures_of_different_datasets_are_refused(workspace: Workspace) -> None:
@@ -377,11 +394,14 @@ def test_rows_of_likes_only_have_no_auc(workspace: Workspace) -> None:
     for run in (PLAIN, GATED):
         [file] = (folder(workspace, run) / "scores").glob("*.parquet")
         table = pq.read_table(file)
-        likes = pa.array(np.ones(len(table), dtype=np.int8))
-        at = table.schema.get_field_index("label")
-        pq.write_table(table.set_column(at, "label", likes), file)
+        liked = table.filter(pa.compute.equal(table["label"], 1))
+        told = json.loads(table.schema.metadata[METADATA])
+        told["rows_hash"] = rows_hash(np.asarray(liked["row_id"]))
+        place = file.with_name(f"test-{told['rows_hash']}.parquet")
+        pq.write_table(liked.replace_schema_metadata({METADATA: json.dumps(told)}), place)
+        file.unlink()
     [same] = compare_runs.run(workspace, PLAIN, GATED).figures
     assert [one.value for one in same.auc] == [None, None]
     assert same.auc_difference is None
-    assert same.rows == ROWS
+    assert 0 < same.rows < ROWS
     assert same.log_loss[0].value is not None

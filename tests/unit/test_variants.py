@@ -8,7 +8,7 @@ import pytest
 
 from reclora_cli import catalog
 from reclora_cli import recipe as recipes
-from reclora_cli.recipe import Recipe
+from reclora_cli.recipe import Recipe, delta
 from reclora_cli.stages import locate
 from reclora_cli.variants.base import Variant
 
@@ -43,6 +43,10 @@ def variant(name: str) -> Variant:
     return found
 
 
+def varied(name: str, recipe: Recipe) -> Recipe:
+    return delta.changed(recipe, variant(name).changes(recipe))
+
+
 def test_every_variant_is_described_here() -> None:
     assert set(CHANGES) == set(catalog.VARIANTS)
 
@@ -55,28 +59,26 @@ def test_a_variant_changes_what_it_names_and_nothing_else(name: str, recipe: Rec
 @EVERY
 def test_a_variant_is_pure(name: str, recipe: Recipe) -> None:
     before = recipe.model_dump()
-    assert variant(name).of(recipe) == variant(name).of(recipe)
+    assert varied(name, recipe) == varied(name, recipe)
     assert recipe.model_dump() == before
 
 
 @EVERY
 def test_a_variant_fits_the_recipe_of_every_dataset(name: str) -> None:
     for dataset in ("ml-100k", "ml-1m", "ml-25m", "goodreads"):
-        variant(name).of(recipes.load(dataset, method="reclora"))
+        varied(name, recipes.load(dataset, method="reclora"))
 
 
 @EVERY
 def test_a_variant_is_another_run(name: str, recipe: Recipe) -> None:
-    varied = variant(name).of(recipe)
-    assert (
-        locate.fingerprint_of("finetune", varied) == locate.fingerprint_of("finetune", recipe)
-    ) == (
-        name == "guide-sim"  # which guides already
+    mine, theirs = (
+        locate.fingerprint_of("finetune", one) for one in (recipe, varied(name, recipe))
     )
+    assert (mine == theirs) == (name == "guide-sim")  # SIM guides already.
 
 
 def test_the_same_parameters_are_as_many_as_the_experts_have(recipe: Recipe) -> None:
-    adapter = variant("same-param").of(recipe).adapter
+    adapter = varied("same-param", recipe).adapter
     assert adapter.rank == recipe.adapter.experts * recipe.adapter.rank
     assert adapter.alpha / adapter.rank == recipe.adapter.alpha / recipe.adapter.rank
 

@@ -13,11 +13,9 @@ from rich.text import Text
 from reclora_cli import catalog
 from reclora_cli.cli.render.figures import NONE, count, duration
 from reclora_cli.cli.render.layout import heading, indented, stack, table
-from reclora_cli.tabular.table import Cell, Column, Marked, written
 
 if TYPE_CHECKING:
-    from reclora_cli.pipeline.ablated import AblateResult, GridResult, Plan
-    from reclora_cli.tabular import Table
+    from reclora_cli.pipeline.ablated import AblateResult, GridResult, Plan, TextTable
 
 
 _LEADING_ZERO = re.compile(r"(?<![\d.])0\.")
@@ -55,29 +53,30 @@ def _grid(grid: GridResult) -> RenderableType:
         return stack(head, indented(_plan(grid.plan)))
     assert grid.table is not None, "made"
     kept = f"Kept in {grid.artefact.rpartition('/')[0]}: {_names(grid.files)}."
-    return stack(head, _table(grid.table), Text(grid.note, "faint"), Text(kept, "faint"))
+    return stack(
+        head,
+        _table(grid.table),
+        Text(grid.table.note, "faint") if grid.table.note else None,
+        Text(kept, "faint"),
+    )
 
 
 def _names(files: Sequence[str]) -> str:
     return ", ".join(file.rpartition("/")[2] for file in files)
 
 
-def _table(made: Table) -> RenderableType:
+def _table(made: TextTable) -> RenderableType:
     """Only the first column may wrap: figures stay in one line at 80 columns."""
-    first, *others = (column.name for column in made.columns)
+    first, *others = made.columns
     shown = table(first, *(name.replace("paper ", "paper\n") for name in others))
     for row in made.rows:
-        shown.add_row(
-            *(_cell(cell, column) for cell, column in zip(row, made.columns, strict=True))
-        )
+        shown.add_row(*(_cell(cell) for cell in row))
     return shown
 
 
-def _cell(cell: Cell, column: Column) -> Text:
-    text = _LEADING_ZERO.sub(".", written(cell, column)).replace(" %", "%")
-    if isinstance(cell, Marked):
-        return Text.assemble((text, "strong" if cell.bold else ""), cell.mark)
-    return Text(text, "faint" if text == NONE else "")
+def _cell(text: str) -> Text:
+    shown = _LEADING_ZERO.sub(".", text).replace(" %", "%")
+    return Text(shown, "faint" if text == NONE else "")
 
 
 def _plan(plan: Plan) -> RenderableType:
