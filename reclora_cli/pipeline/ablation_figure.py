@@ -89,7 +89,7 @@ def _lines(axes: Any, grid: Grid, cells: Sequence[CellResult]) -> None:
     ticks = sorted({cell.x for cell in cells if cell.x is not None})
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axes.minorticks_off()
-    axes.margins(x=0.12)
+    axes.margins(x=0.2)
     axes.set(xlabel=axis.title, ylabel="AUC")
     axes.grid(axis="y", color="#EEEEEE")
     if len(names) > 1:
