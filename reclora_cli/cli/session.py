@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 WITH_SEVERAL_PROCESSES = {"pretrain-crm", "finetune", "evaluate"}
 """Stages that ``torchrun`` or ``accelerate launch`` may run in several processes."""
+
+
+RATE = frozenset({"rate"})
+EVERY_TASK = RATE | {"next"}
+"""What a command may say of the tasks that it knows."""
 
 
 @contextmanager
@@ -79,6 +84,7 @@ class Session:
         llm: str | None = None,
         preset: str | None = None,
         method: str | None = None,
+        tasks: Collection[str] = RATE,
     ) -> Recipe:
         """The recipe of ``--recipe``, else of the dataset last prepared.
 
@@ -87,10 +93,11 @@ class Session:
             values: recipe key -> value of the command's own flags; ``None`` is not given.
             llm: a shipped LM laid over the recipe, or what ``lm.name`` takes.
             preset, method: shipped ones laid over the recipe.
+            tasks: that the command knows.
 
         Raises:
             MissingInputError: nothing is prepared and none is named.
-            UsageError: an unknown name, key or value.
+            UsageError: an unknown name, key or value, or a task that the command does not know.
         """
         from reclora_cli import recipe
         from reclora_cli.stages.own_recipe import kept_recipe
@@ -110,8 +117,7 @@ class Session:
             overrides=[*prepared, *(options.overrides or ())],
             values={**(values or {}), "seed": options.seed},
         )
-        if loaded.data.tables is None:
-            catalog.DATASETS.check(loaded.data.source, where="data.source")
+        _check_task(loaded, tasks)
         return loaded
 
     def has_run(self, recipe: Recipe) -> bool:
@@ -187,9 +193,29 @@ class Session:
         return True
 
     def _as_prepared(self, dataset: str) -> list[str]:
-        """The ``data`` section it was prepared under, as an override: so it is not made anew."""
+        """The sections it was prepared under, as overrides: so it is not made anew."""
         manifest = self.workspace.store(dataset).manifest()
-        return [f"data={json.dumps(manifest.recipe['data'])}"] if manifest else []
+        if manifest:
+            return [f"data={json.dumps(manifest.recipe['data'])}"]
+        manifest = self.workspace.sequences(dataset).manifest()
+        own = manifest.recipe["next"] if manifest else {}
+        return [f"next.{key}={json.dumps(value)}" for key, value in own.items()]
+
+
+def _check_task(recipe: Recipe, tasks: Collection[str]) -> None:
+    source = recipe.data.source
+    if recipe.task not in tasks:
+        raise UsageError(
+            f"{source} is of the task {recipe.task}, which this command does not know",
+            where="task",
+            hint="Name a dataset of ratings: --recipe ml-1m.",
+        )
+    if recipe.task == "rate" and source in catalog.SEQUENCE_DATASETS:
+        raise UsageError(
+            f"{source} holds sequences, no ratings", where="task", hint=f"--recipe {source}"
+        )
+    if recipe.data.tables is None and source not in catalog.SEQUENCE_DATASETS:
+        catalog.DATASETS.check(source, where="data.source")
 
 
 def existing(path: Path | None) -> Path | None:

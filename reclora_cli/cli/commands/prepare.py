@@ -20,8 +20,10 @@ from reclora_cli.cli.options import (
     WritingOptions,
     grouped,
 )
-from reclora_cli.cli.session import Session, existing, session
+from reclora_cli.cli.session import EVERY_TASK, Session, existing, session
 from reclora_cli.errors import CheckError, UsageError, did_you_mean
+
+_DATASETS = [*catalog.DATASETS, *catalog.SEQUENCE_DATASETS]
 
 EXAMPLE = "Example: [cyan]reclora prepare ml-1m[/cyan]"
 
@@ -32,7 +34,7 @@ def command(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            metavar="DATASET", help=f"One of: {', '.join(catalog.DATASETS)}.", show_default=False
+            metavar="DATASET", help=f"One of: {', '.join(_DATASETS)}.", show_default=False
         ),
     ] = None,
     source: Annotated[
@@ -63,8 +65,6 @@ def command(
 ) -> None:
     """Fetch a dataset, split it by time, prove it leak-free."""
     with session(output, place) as opened:
-        from reclora_cli.cli.render import prepare as view
-
         if init is not None:
             _init(opened, dataset, existing(source), init.expanduser(), force=writing.force)
             return
@@ -74,7 +74,7 @@ def command(
                 raise UsageError("it reads what is prepared, and writes nothing", where="--audit")
             _audit(opened, dataset, recipe_options)
             return
-        recipe = opened.recipe(_choose(opened, dataset, recipe_options))
+        recipe = opened.recipe(_choose(opened, dataset, recipe_options), tasks=EVERY_TASK)
         result = opened.run(
             "prepare",
             recipe,
@@ -84,6 +84,14 @@ def command(
             force=writing.force,
             dry_run=writing.dry_run,
         )
+        if recipe.task == "next":
+            from reclora_cli.cli.render import prepare_sequences
+
+            opened.console.result(result, prepare_sequences.render(result))
+            opened.console.next("reclora pretrain-crm")
+            return
+        from reclora_cli.cli.render import prepare as view
+
         opened.console.result(result, view.render(result))
         opened.console.next("reclora build-index")
 
@@ -126,9 +134,9 @@ def _choose(opened: Session, dataset: str | None, options: RecipeOptions) -> Rec
         return options
     if not opened.console.interactive:
         raise UsageError(
-            "which dataset?", where="DATASET", hint=f"One of: {', '.join(catalog.DATASETS)}."
+            "which dataset?", where="DATASET", hint=f"One of: {', '.join(_DATASETS)}."
         )
-    return replace(options, recipe=ask.choice(opened.console, "Dataset", list(catalog.DATASETS)))
+    return replace(options, recipe=ask.choice(opened.console, "Dataset", _DATASETS))
 
 
 def _named(opened: Session, dataset: str, options: RecipeOptions) -> RecipeOptions:
@@ -138,14 +146,14 @@ def _named(opened: Session, dataset: str, options: RecipeOptions) -> RecipeOptio
     if options.recipe is not None:
         source = f"data.source={json.dumps(dataset)}"
         return replace(options, overrides=[*(options.overrides or ()), source])
-    if dataset in catalog.DATASETS:
+    if dataset in _DATASETS:
         return replace(options, recipe=dataset)
     kept = kept_recipe(opened.workspace, dataset)
     if kept is None:
         raise UsageError(
             f"unknown dataset {dataset!r}",
             where="DATASET",
-            hint=f"{did_you_mean(dataset, catalog.DATASETS)} For data of your own: "
+            hint=f"{did_you_mean(dataset, _DATASETS)} For data of your own: "
             "`reclora prepare --init my.yaml --from FILE`.",
         )
     return replace(options, recipe=str(kept))
