@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 
 WITH_SEVERAL_PROCESSES = {"pretrain-crm", "finetune", "evaluate"}
 """Stages that ``torchrun`` or ``accelerate launch`` may run in several processes."""
-
-
-RATE = frozenset({"rate"})
-EVERY_TASK = RATE | {"next"}
-"""What a command may say of the tasks that it knows."""
 
 
 @contextmanager
@@ -84,7 +79,30 @@ class Session:
         llm: str | None = None,
         preset: str | None = None,
         method: str | None = None,
-        tasks: Collection[str] = RATE,
+    ) -> Recipe:
+        """``recipe_of_any_task``, for commands that know the task ``rate`` alone.
+
+        Raises:
+            MissingInputError, UsageError: as there; or the recipe is of the task ``next``.
+        """
+        loaded = self.recipe_of_any_task(options, values, llm=llm, preset=preset, method=method)
+        if loaded.task != "rate":
+            raise UsageError(
+                f"{loaded.data.source} is of the task {loaded.task}, which this command does not "
+                "know",
+                where="task",
+                hint="Name a dataset of ratings: --recipe ml-1m.",
+            )
+        return loaded
+
+    def recipe_of_any_task(
+        self,
+        options: RecipeOptions,
+        values: Mapping[str, Any] | None = None,
+        *,
+        llm: str | None = None,
+        preset: str | None = None,
+        method: str | None = None,
     ) -> Recipe:
         """The recipe of ``--recipe``, else of the dataset last prepared.
 
@@ -93,11 +111,10 @@ class Session:
             values: recipe key -> value of the command's own flags; ``None`` is not given.
             llm: a shipped LM laid over the recipe, or what ``lm.name`` takes.
             preset, method: shipped ones laid over the recipe.
-            tasks: that the command knows.
 
         Raises:
             MissingInputError: nothing is prepared and none is named.
-            UsageError: an unknown name, key or value, or a task that the command does not know.
+            UsageError: an unknown name, key or value, or a dataset of another task.
         """
         from reclora_cli import recipe
         from reclora_cli.stages.own_recipe import kept_recipe
@@ -117,7 +134,7 @@ class Session:
             overrides=[*prepared, *(options.overrides or ())],
             values={**(values or {}), "seed": options.seed},
         )
-        _check_task(loaded, tasks)
+        _check_source(loaded)
         return loaded
 
     def has_run(self, recipe: Recipe) -> bool:
@@ -202,14 +219,8 @@ class Session:
         return [f"next.{key}={json.dumps(value)}" for key, value in own.items()]
 
 
-def _check_task(recipe: Recipe, tasks: Collection[str]) -> None:
+def _check_source(recipe: Recipe) -> None:
     source = recipe.data.source
-    if recipe.task not in tasks:
-        raise UsageError(
-            f"{source} is of the task {recipe.task}, which this command does not know",
-            where="task",
-            hint="Name a dataset of ratings: --recipe ml-1m.",
-        )
     if recipe.task == "rate" and source in catalog.SEQUENCE_DATASETS:
         raise UsageError(
             f"{source} holds sequences, no ratings", where="task", hint=f"--recipe {source}"

@@ -48,7 +48,7 @@ def truth_ranks(scores: ArrayLike, truth: ArrayLike) -> NDArray[np.int64]:
     Raises:
         RecloraError: shapes do not fit, an index is out of range, or a score is NaN.
     """
-    values, at = np.asarray(scores, dtype=np.float64), np.asarray(truth)
+    values, at = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.int64)
     if values.ndim != 2 or at.shape != values.shape[:1]:
         raise RecloraError(f"scores of shape {values.shape} do not fit truths of shape {at.shape}")
     if ((at < 0) | (at >= values.shape[1])).any():

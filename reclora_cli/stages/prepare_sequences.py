@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from reclora_cli import catalog
-from reclora_cli.data import schema
 from reclora_cli.data.audit.report import AuditReport
 from reclora_cli.data.download import Confirm
 from reclora_cli.data.sequences.audit import audit
@@ -200,11 +199,13 @@ def _make(
     store = SequenceStore(folder)
     report = _audited(store, sequences.past)
     header = store.header
-    rows = dict(zip(schema.SPLITS, header.rows, strict=True))
-    told = {key: getattr(header, key) for key in _OF_HEADER}
+    train, valid, test = header.rows
+    told: dict[str, Any] = {key: getattr(header, key) for key in _OF_HEADER}
     return PrepareSequencesResult(
         **told,
-        **rows,
+        train=train,
+        valid=valid,
+        test=test,
         left_out=dict(sequences.left_out),
         audit=[asdict(check) for check in report.checks],
         files=inputs,

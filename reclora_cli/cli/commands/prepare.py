@@ -20,7 +20,7 @@ from reclora_cli.cli.options import (
     WritingOptions,
     grouped,
 )
-from reclora_cli.cli.session import EVERY_TASK, Session, existing, session
+from reclora_cli.cli.session import Session, existing, session
 from reclora_cli.errors import CheckError, UsageError, did_you_mean
 
 _DATASETS = [*catalog.DATASETS, *catalog.SEQUENCE_DATASETS]
@@ -74,7 +74,7 @@ def command(
                 raise UsageError("it reads what is prepared, and writes nothing", where="--audit")
             _audit(opened, dataset, recipe_options)
             return
-        recipe = opened.recipe(_choose(opened, dataset, recipe_options), tasks=EVERY_TASK)
+        recipe = opened.recipe_of_any_task(_choose(opened, dataset, recipe_options))
         result = opened.run(
             "prepare",
             recipe,
@@ -133,9 +133,7 @@ def _choose(opened: Session, dataset: str | None, options: RecipeOptions) -> Rec
     if options.recipe is not None:
         return options
     if not opened.console.interactive:
-        raise UsageError(
-            "which dataset?", where="DATASET", hint=f"One of: {', '.join(_DATASETS)}."
-        )
+        raise UsageError("which dataset?", where="DATASET", hint=f"One of: {', '.join(_DATASETS)}.")
     return replace(options, recipe=ask.choice(opened.console, "Dataset", _DATASETS))
 
 

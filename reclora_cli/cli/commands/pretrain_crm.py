@@ -17,7 +17,7 @@ from reclora_cli.cli.options import (
     WritingOptions,
     grouped,
 )
-from reclora_cli.cli.session import EVERY_TASK, Session, session
+from reclora_cli.cli.session import Session, session
 from reclora_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def command(
             models = _with_grid(opened, models)
         names: list[str | None] = [*models] or [None]
         recipes = [
-            opened.recipe(
-                recipe_options, {"crm.model": name, "crm.epochs": epochs}, tasks=EVERY_TASK
-            )
+            opened.recipe_of_any_task(recipe_options, {"crm.model": name, "crm.epochs": epochs})
             for name in names
         ]
         _check_task(recipes, tune)

@@ -71,7 +71,9 @@ def _fresh(store: SequenceStore, split: str, past: Past | None) -> Check:
 
 
 def _in_order(store: SequenceStore) -> Check:
-    found = Finding("no validation target comes before a training one, no test one before it", "row")
+    found = Finding(
+        "no validation target comes before a training one, no test one before it", "row"
+    )
     latest = store.split("train").time.max()
     for split in WITH_CANDIDATES:
         time = store.split(split).time

@@ -16,13 +16,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reclora_cli.data import schema
-from reclora_cli.data.sequences.rows import Ints, Sequences, SequenceRows
+from reclora_cli.data.sequences.rows import Ints, SequenceRows, Sequences
 from reclora_cli.errors import MissingInputError, RecloraError
 from reclora_cli.workspace import hash_file
 

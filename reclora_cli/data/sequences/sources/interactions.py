@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from reclora_cli.data import schema
-from reclora_cli.data.sequences.rows import Ints, Sequences, SequenceRows, windows
+from reclora_cli.data.sequences.rows import Ints, SequenceRows, Sequences, windows
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
 from reclora_cli.recipe.next_item import NextRecipe

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from reclora_cli.data import schema
-from reclora_cli.data.sequences.rows import PADDING, Ints, Sequences, SequenceRows, past_is_history
+from reclora_cli.data.sequences.rows import PADDING, Ints, SequenceRows, Sequences, past_is_history
 from reclora_cli.data.sequences.sources.base import SequenceSource
 from reclora_cli.errors import RecloraError
 from reclora_cli.recipe.next_item import NextRecipe

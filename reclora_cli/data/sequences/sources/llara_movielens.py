@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from reclora_cli.data import schema
-from reclora_cli.data.sequences.rows import PADDING, Ints, Past, Sequences, SequenceRows, windows
+from reclora_cli.data.sequences.rows import PADDING, Ints, Past, SequenceRows, Sequences, windows
 from reclora_cli.data.sequences.sources import llara
 from reclora_cli.data.sequences.sources.base import SequenceSource
 from reclora_cli.data.sources import ml_100k
@@ -117,7 +117,8 @@ def _users_of(entries: Ints, last: Ints, kept: pd.DataFrame, file: Path) -> Ints
             user
             for user, of in had.items()
             if of.issuperset(behaviours)
-            and [times[user, pair] for pair in behaviours] == ends[user][-len(behaviours) :].tolist()
+            and [times[user, pair] for pair in behaviours]
+            == ends[user][-len(behaviours) :].tolist()
         ]
         if len(users) != 1:
             raise RecloraError(
@@ -144,7 +145,7 @@ def _every_position(kept: pd.DataFrame, length: int) -> SequenceRows:
 def _past(ratings: pd.DataFrame, splits: Mapping[str, SequenceRows]) -> Past:
     """All that a row's user had rated before the target's second, however it was rated, and the
     rest of its history."""
-    by_user = {user: of for user, of in ratings.groupby(schema.USER)}
+    by_user: dict[int, pd.DataFrame] = dict(iter(ratings.groupby(schema.USER)))  # type: ignore[arg-type]
 
     def past(split: str, row: int) -> Ints:
         rows = splits[split]
