@@ -122,7 +122,7 @@ def test_a_name_may_hold_the_separator(tmp_path: Path) -> None:
 
 def test_a_missing_file_says_where_it_may_lie_and_where_it_is_from(tmp_path: Path) -> None:
     (write_llara(tmp_path) / "lastfm" / "test.parquet").unlink()
-    with pytest.raises(MissingInputError, match="LastFM has no test here") as told:
+    with pytest.raises(MissingInputError, match="the file test of LastFM is not here") as told:
         read(tmp_path)
     assert "huggingface.co/datasets/joyliao7777/LLaRA" in str(told.value)
 
@@ -139,6 +139,25 @@ def test_the_published_lastfm_has_the_known_counts(real_data: Path) -> None:
     }
     assert found.left_out == {llara.EMPTY: 976}
     assert len(found.items) == 4606
+
+
+def test_the_published_steam_has_the_known_counts(real_data: Path) -> None:
+    found = llara.STEAM.read(llara.STEAM.find_files(real_data), settings())
+    assert {name: len(rows) for name, rows in found.splits.items()} == {
+        "train": 1_000,
+        "valid": 1_184,
+        "test": 1_186,
+    }
+    assert found.left_out == {llara.SHORT: 18}
+    assert len(found.items) == 3581
+
+
+def test_files_of_one_dataset_are_not_those_of_the_other(real_data: Path) -> None:
+    lastfm, steam = (of.find_files(real_data) for of in (llara.LASTFM, llara.STEAM))
+    with pytest.raises(RecloraError, match="an item twice"):
+        llara.LASTFM.read({**lastfm, "test": steam["test"]}, settings())
+    with pytest.raises(RecloraError, match="an item without a name"):
+        llara.STEAM.read({**steam, "test": lastfm["test"]}, settings())
 
 
 def test_every_published_movielens_row_is_the_end_of_one_users_behaviours(real_data: Path) -> None:

@@ -47,7 +47,7 @@ class SequenceSource:
             there = [given / path for path in paths if (given / path).is_file()]
             if not there:
                 raise MissingInputError(
-                    f"{self.label} has no {name} here, neither as {' nor as '.join(paths)}",
+                    f"the file {name} of {self.label} is not here, neither as {' nor as '.join(paths)}",
                     where=str(given),
                     hint=self.where_from,
                 )
