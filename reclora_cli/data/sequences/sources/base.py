@@ -46,8 +46,9 @@ class SequenceSource:
         for name, paths in self.files.items():
             there = [given / path for path in paths if (given / path).is_file()]
             if not there:
+                looked = " nor as ".join(paths)
                 raise MissingInputError(
-                    f"the file {name} of {self.label} is not here, neither as {' nor as '.join(paths)}",
+                    f"the file {name} of {self.label} is not here, neither as {looked}",
                     where=str(given),
                     hint=self.where_from,
                 )
