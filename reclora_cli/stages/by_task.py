@@ -22,6 +22,17 @@ def prepare(
     return rate.run(recipe, workspace, progress, **options)
 
 
+def audit(recipe: Recipe, workspace: Workspace, progress: Progress = SILENT) -> Any:
+    """``stages.audit.run``, or ``stages.audit_sequences.run``."""
+    if recipe.task == "next":
+        from reclora_cli.stages import audit_sequences
+
+        return audit_sequences.run(recipe, workspace, progress)
+    from reclora_cli.stages import audit as rate
+
+    return rate.run(recipe, workspace, progress)
+
+
 def pretrain_crm(
     recipe: Recipe, workspace: Workspace, progress: Progress = SILENT, **options: Any
 ) -> Any:

@@ -67,6 +67,13 @@ def test_settings_it_was_prepared_with_are_kept(reclora: Reclora, tmp_path: Path
     assert done.json["history"] == 4
 
 
+def test_an_audit_reads_the_store_again(lastfm: Reclora) -> None:
+    found = lastfm("prepare", "lastfm", "--audit", "--json").json
+    assert found["held"] is True
+    assert len(found["parts"][0]["checks"]) == 12
+    assert "Every check holds." in lastfm("prepare", "--audit").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -75,7 +82,6 @@ def test_settings_it_was_prepared_with_are_kept(reclora: Reclora, tmp_path: Path
         (["pretrain-crm", "--tune"], "not searched"),
         (["build-index"], "is of the task next, which this command does not know"),
         (["evaluate"], "is of the task next, which this command does not know"),
-        (["prepare", "lastfm", "--audit"], "is of the task next"),
         (["prepare", "lastfm", "--set", "task=rate"], "lastfm holds sequences, no ratings"),
     ],
 )

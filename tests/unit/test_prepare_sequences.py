@@ -14,7 +14,7 @@ from reclora_cli.data.sequences.audit import audit
 from reclora_cli.data.sequences.store import SequenceStore
 from reclora_cli.errors import MissingInputError, RecloraError
 from reclora_cli.stages import by_task, locate, prepare_sequences
-from reclora_cli.workspace import Workspace
+from reclora_cli.workspace import Workspace, hash_file
 from tests.sequences_world import ARTISTS, prepared, small_recipe, write_llara
 from tests.world import TinyWorld
 
@@ -214,3 +214,28 @@ def test_any_prepared_dataset_becomes_sequences_in_order_of_time(tiny_copy: Tiny
     assert "no validation target comes before a training one" in result.audit[-1]["name"]
     assert result.files == {"interactions": tiny_copy.workspace.store("ml-1m").identity()}
     assert tiny_copy.workspace.datasets() == ["ml-1m"]
+    assert by_task.audit(own, tiny_copy.workspace).held
+
+
+def test_an_audit_of_prepared_interactions_knows_more_than_the_history(
+    tiny_copy: TinyWorld,
+) -> None:
+    own = recipe.from_tree(
+        json.loads(tiny_copy.recipe.model_dump_json())
+        | {"task": "next"}
+        | {"next": {**tiny_copy.recipe.next.model_dump(), "candidates": 5, "history": 2}}
+        | {"seed": 3}
+    )
+    by_task.prepare(own, tiny_copy.workspace)
+    folder = locate.store(own, tiny_copy.workspace).path
+    store, behaviours = SequenceStore(folder), tiny_copy.store
+    rows, candidates = store.split("test"), np.array(store.candidates("test"))
+    first = int(behaviours.item[behaviours.user_start[rows.user[0]]])
+    assert first not in {*rows.history[0]} | {*candidates[0]}
+    candidates[0, int(candidates[0, 0] == rows.target[0])] = first
+    np.save(folder / "test_candidates.npy", candidates)
+    header = json.loads((folder / "sequences.json").read_text())
+    header["candidates_sha256"]["test"] = hash_file(folder / "test_candidates.npy")
+    (folder / "sequences.json").write_text(json.dumps(header))
+    assert audit(SequenceStore(folder)).held
+    assert "no other candidate of a test row" in by_task.audit(own, tiny_copy.workspace).complaint

@@ -99,10 +99,11 @@ def command(
 def _audit(opened: Session, dataset: str | None, options: RecipeOptions) -> None:
     """Read everything of a dataset again, by default of the one last prepared."""
     from reclora_cli.cli.render import audit as view
-    from reclora_cli.stages import audit as stage
+    from reclora_cli.stages import by_task
 
-    recipe = opened.recipe(_named(opened, dataset, options) if dataset else options)
-    result = stage.run(recipe, opened.workspace, opened.console.progress)
+    named = _named(opened, dataset, options) if dataset else options
+    recipe = opened.recipe_of_any_task(named)
+    result = by_task.audit(recipe, opened.workspace, opened.console.progress)
     opened.console.result(result, view.render(result))
     if opened.console.json and not result.held:
         # The object on stdout names what is broken; a second one would be one too many.
