@@ -28,6 +28,16 @@ DATASETS = Registry(
     },
 )
 
+SEQUENCE_DATASETS = Registry(
+    "sequence dataset",
+    {
+        "lastfm": "reclora_cli.data.sequences.sources.llara:LASTFM",
+        "ml-100k-next": "reclora_cli.data.sequences.sources.llara_movielens:SOURCE",
+        "steam-next": "reclora_cli.data.sequences.sources.llara:STEAM",
+    },
+)
+"""Datasets that are published as sequences, for the task ``next``; it takes ``DATASETS`` too."""
+
 CRMS = Registry(
     "CRM",
     {
@@ -42,6 +52,16 @@ CRMS = Registry(
         "sim": "reclora_cli.crm.sim:SIM",
     },
 )
+
+SEQUENCE_ENCODERS = Registry(
+    "sequence encoder",
+    {
+        "caser": "reclora_cli.crm.sequence.caser:CaserEncoder",
+        "gru4rec": "reclora_cli.crm.sequence.gru4rec:Gru4RecEncoder",
+        "sasrec": "reclora_cli.crm.sequence.sasrec:SasrecEncoder",
+    },
+)
+"""What ``crm.model`` may name under the task ``next``."""
 
 RETRIEVING_CRMS = frozenset({"sim"})
 """CRMs made for behaviours retrieved for the target; the others read recent ones."""
@@ -100,9 +120,9 @@ VARIANTS = Registry(
 STAGES = Registry(
     "stage",
     {
-        "prepare": "reclora_cli.stages.prepare:run",
+        "prepare": "reclora_cli.stages.by_task:prepare",
         "build-index": "reclora_cli.stages.build_index:run",
-        "pretrain-crm": "reclora_cli.stages.pretrain_crm:run",
+        "pretrain-crm": "reclora_cli.stages.by_task:pretrain_crm",
         "finetune": "reclora_cli.stages.finetune:run",
         "reproduce": "reclora_cli.stages.reproduce:run",
         "tune-lm": "reclora_cli.stages.tune_lm:run",

@@ -6,6 +6,8 @@ A workspace is a folder:
     datasets/<dataset>/store/             prepare
     datasets/<dataset>/index/<name>/      build-index   (name ends in a recipe fingerprint)
     datasets/<dataset>/crm/<name>/        pretrain-crm
+    datasets/<dataset>/sequences/         prepare, of the task next
+    datasets/<dataset>/encoders/<name>/   pretrain-crm, of the task next
     datasets/<dataset>/texts/<encoder>/   vectors of texts that CTR-BERT reads; made when missing
     datasets/<dataset>/tune/<name>/       pretrain-crm --tune: trials, and the recipe they led to
     datasets/<dataset>/runs/<name>/       finetune; scores/ below it come from evaluate
@@ -171,6 +173,12 @@ class Workspace:
     def store(self, dataset: str) -> Artefact:
         return Artefact(self.dataset(dataset) / "store")
 
+    def sequences(self, dataset: str) -> Artefact:
+        return Artefact(self.dataset(dataset) / "sequences")
+
+    def encoder(self, dataset: str, name: str) -> Artefact:
+        return Artefact(self.dataset(dataset) / "encoders" / name)
+
     def index(self, dataset: str, name: str) -> Artefact:
         return Artefact(self.dataset(dataset) / "index" / name)
 
@@ -195,9 +203,10 @@ class Workspace:
         """Names of the prepared datasets, the last prepared at the end."""
         folder = self.root / "datasets"
         found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        stores = [self.store(name) for name in found]
+        stores = [made(name) for name in found for made in (self.store, self.sequences)]
         finished = [store for store in stores if (store.path / MANIFEST).is_file()]
-        return [store.path.parent.name for store in sorted(finished, key=_age)]
+        names = [store.path.parent.name for store in sorted(finished, key=_age)]
+        return [name for at, name in enumerate(names) if name not in names[at + 1 :]]
 
     @contextmanager
     def writing(self, together: Processes = ALONE) -> Iterator[None]:

@@ -16,7 +16,8 @@ class Holding:
     """One artefact.
 
     Attributes:
-        kind: ``dataset``, ``index``, ``crm`` or ``run``.
+        kind: ``dataset``, ``index``, ``crm`` or ``run``; of the task ``next`` ``sequences`` or
+            ``encoder``.
         state: ``finished``, ``unfinished`` or ``unreadable``.
         written: when it was finished, ISO 8601; empty otherwise.
         figures: what its stage noted in the manifest.
@@ -44,7 +45,7 @@ class Overview:
     next_command: str
 
 
-_KINDS = {"index": "index", "crm": "crm", "runs": "run"}
+_KINDS = {"index": "index", "crm": "crm", "runs": "run", "encoders": "encoder"}
 
 
 def look(workspace: Workspace) -> Overview:
@@ -52,7 +53,7 @@ def look(workspace: Workspace) -> Overview:
     holdings: list[Holding] = []
     datasets = workspace.datasets()
     for dataset in datasets:
-        holdings.append(_holding("dataset", dataset, workspace.store(dataset)))
+        holdings += _prepared(workspace, dataset)
         for folder, kind in _KINDS.items():
             found = workspace.artefacts(dataset, folder)
             holdings += [_holding(kind, dataset, artefact) for artefact in found]
@@ -60,8 +61,15 @@ def look(workspace: Workspace) -> Overview:
     return Overview(str(workspace.root), holdings, _next(holdings, current))
 
 
+def _prepared(workspace: Workspace, dataset: str) -> list[Holding]:
+    """The interactions, the sequences, or both."""
+    both = {"dataset": workspace.store(dataset), "sequences": workspace.sequences(dataset)}
+    made = {kind: artefact for kind, artefact in both.items() if artefact.path.is_dir()}
+    return [_holding(kind, dataset, artefact) for kind, artefact in made.items()]
+
+
 def _holding(kind: str, dataset: str, artefact: Artefact) -> Holding:
-    name = dataset if kind == "dataset" else artefact.name
+    name = dataset if kind in {"dataset", "sequences"} else artefact.name
     try:
         manifest = artefact.manifest()
     except RecloraError:
@@ -76,6 +84,8 @@ def _next(holdings: list[Holding], dataset: str | None) -> str:
         return "reclora demo"
     of_dataset = [holding for holding in holdings if holding.dataset == dataset]
     finished = {holding.kind for holding in of_dataset if holding.state == FINISHED}
+    if "dataset" not in finished:
+        return f"reclora pretrain-crm --recipe {dataset}"
     steps = {"index": "build-index", "crm": "pretrain-crm", "run": "finetune"}
     for kind, command in steps.items():
         if kind not in finished:

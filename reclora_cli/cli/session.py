@@ -80,6 +80,30 @@ class Session:
         preset: str | None = None,
         method: str | None = None,
     ) -> Recipe:
+        """``recipe_of_any_task``, for commands that know the task ``rate`` alone.
+
+        Raises:
+            MissingInputError, UsageError: as there; or the recipe is of the task ``next``.
+        """
+        loaded = self.recipe_of_any_task(options, values, llm=llm, preset=preset, method=method)
+        if loaded.task != "rate":
+            raise UsageError(
+                f"{loaded.data.source} is of the task {loaded.task}, which this command does not "
+                "know",
+                where="task",
+                hint="Name a dataset of ratings: --recipe ml-1m.",
+            )
+        return loaded
+
+    def recipe_of_any_task(
+        self,
+        options: RecipeOptions,
+        values: Mapping[str, Any] | None = None,
+        *,
+        llm: str | None = None,
+        preset: str | None = None,
+        method: str | None = None,
+    ) -> Recipe:
         """The recipe of ``--recipe``, else of the dataset last prepared.
 
         Args:
@@ -90,7 +114,7 @@ class Session:
 
         Raises:
             MissingInputError: nothing is prepared and none is named.
-            UsageError: an unknown name, key or value.
+            UsageError: an unknown name, key or value, or a dataset of another task.
         """
         from reclora_cli import recipe
         from reclora_cli.stages.own_recipe import kept_recipe
@@ -110,8 +134,7 @@ class Session:
             overrides=[*prepared, *(options.overrides or ())],
             values={**(values or {}), "seed": options.seed},
         )
-        if loaded.data.tables is None:
-            catalog.DATASETS.check(loaded.data.source, where="data.source")
+        _check_source(loaded)
         return loaded
 
     def has_run(self, recipe: Recipe) -> bool:
@@ -187,9 +210,23 @@ class Session:
         return True
 
     def _as_prepared(self, dataset: str) -> list[str]:
-        """The ``data`` section it was prepared under, as an override: so it is not made anew."""
+        """The sections it was prepared under, as overrides: so it is not made anew."""
         manifest = self.workspace.store(dataset).manifest()
-        return [f"data={json.dumps(manifest.recipe['data'])}"] if manifest else []
+        if manifest:
+            return [f"data={json.dumps(manifest.recipe['data'])}"]
+        manifest = self.workspace.sequences(dataset).manifest()
+        own = manifest.recipe["next"] if manifest else {}
+        return [f"next.{key}={json.dumps(value)}" for key, value in own.items()]
+
+
+def _check_source(recipe: Recipe) -> None:
+    source = recipe.data.source
+    if recipe.task == "rate" and source in catalog.SEQUENCE_DATASETS:
+        raise UsageError(
+            f"{source} holds sequences, no ratings", where="task", hint=f"--recipe {source}"
+        )
+    if recipe.data.tables is None and source not in catalog.SEQUENCE_DATASETS:
+        catalog.DATASETS.check(source, where="data.source")
 
 
 def existing(path: Path | None) -> Path | None:

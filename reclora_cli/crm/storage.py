@@ -99,7 +99,7 @@ def _first_problem(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
 
 
-def save_weights(model: Crm, folder: Path) -> None:
+def save_weights(model: nn.Module, folder: Path) -> None:
     """Write every parameter and buffer of ``model``, atomically."""
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
@@ -108,7 +108,7 @@ def save_weights(model: Crm, folder: Path) -> None:
         file.write(to_bytes(tensors))
 
 
-def load_weights(model: Crm, folder: Path) -> None:
+def load_weights(model: nn.Module, folder: Path) -> None:
     """Fill ``model`` with what ``save_weights`` wrote.
 
     Raises:

@@ -19,6 +19,7 @@ from reclora_cli.recipe.architectures import (
     GRU4RecRecipe,
     SASRecRecipe,
 )
+from reclora_cli.recipe.next_item import NextRecipe
 from reclora_cli.recipe.section import (
     Fraction,
     NonNegativeInt,
@@ -273,8 +274,12 @@ class TuneRecipe(Section):
 class Recipe(Section):
     """Everything that decides a result. Device, paths and verbosity are not here."""
 
+    task: Literal["rate", "next"] = Field(
+        description="rate: will this user like this item; next: which candidate comes next"
+    )
     seed: NonNegativeInt
     data: DataRecipe
+    next: NextRecipe
     lm: LmRecipe
     retriever: RetrieverRecipe
     crm: CrmRecipe

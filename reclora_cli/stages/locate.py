@@ -7,6 +7,7 @@ stage *reads* (its inputs) is compared through manifests, not names.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,14 +31,14 @@ def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
     plain = recipe.model_dump(mode="json")
     data = _without_paths(plain["data"])
     if stage == "prepare":
-        return {"data": data}
+        return {"data": data} | _of_task(recipe, without={"stop_on"})
     if stage == "build-index":
         encoder = _lm(plain["lm"]) if recipe.retriever.encoder == "lm" else recipe.retriever.encoder
         texts = recipe.prompt.texts
         wording = texts.item if texts and texts.item is not None else recipe.prompt.template
         return {"encoder": encoder, "retriever": plain["retriever"], "item text": wording}
     if stage == "pretrain-crm":
-        parts = {"crm": recipe.crm.deciding(), "seed": recipe.seed}
+        parts = {"crm": recipe.crm.deciding(), "seed": recipe.seed} | _of_task(recipe)
         if crm_behaviours(recipe) == "retrieved":
             parts["index"] = recipe_parts("build-index", recipe)
         if recipe.crm.model in catalog.TEXT_CRMS:
@@ -53,6 +54,13 @@ def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
             parts["index"] = recipe_parts("build-index", recipe)
         return parts
     raise AssertionError(stage)
+
+
+def _of_task(recipe: Recipe, without: Collection[str] = ()) -> dict[str, Any]:
+    """What the task ``next`` adds; nothing for ``rate``, whose fingerprints are older than it."""
+    if recipe.task == "rate":
+        return {}
+    return {"task": recipe.task, "next": recipe.next.model_dump(mode="json", exclude={*without})}
 
 
 def _lm(lm: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +98,8 @@ def fingerprint_of(stage: str, recipe: Recipe) -> str:
 
 def crm_behaviours(recipe: Recipe) -> str:
     """``recent`` or ``retrieved``: what the CRM of the recipe reads."""
+    if recipe.task == "next":
+        return "recent"
     if recipe.crm.behaviours != "auto":
         return recipe.crm.behaviours
     catalog.CRMS.check(recipe.crm.model, where="crm.model")
@@ -139,7 +149,9 @@ def needs_index(recipe: Recipe) -> bool:
 
 
 def store(recipe: Recipe, workspace: Workspace) -> Artefact:
-    return workspace.store(recipe.data.source)
+    """What prepare makes: the interactions store, or for the task ``next`` the sequences."""
+    kept = workspace.sequences if recipe.task == "next" else workspace.store
+    return kept(recipe.data.source)
 
 
 def index(recipe: Recipe, workspace: Workspace) -> Artefact:
@@ -149,8 +161,10 @@ def index(recipe: Recipe, workspace: Workspace) -> Artefact:
 
 
 def crm(recipe: Recipe, workspace: Workspace) -> Artefact:
+    """What pretrain-crm makes: a CRM, or for the task ``next`` a sequence encoder."""
     name = f"{recipe.crm.model}-{fingerprint_of('pretrain-crm', recipe)[:8]}"
-    return workspace.crm(recipe.data.source, name)
+    kept = workspace.encoder if recipe.task == "next" else workspace.crm
+    return kept(recipe.data.source, name)
 
 
 def run(recipe: Recipe, workspace: Workspace) -> Artefact:

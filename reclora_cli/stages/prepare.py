@@ -121,7 +121,7 @@ def run(
             result = _make(source, recipe, folder, Path(temporary), progress)
     else:
         with workspace.writing():
-            _sweep(artefact.path)
+            sweep(artefact.path)
             with atomic_folder(artefact.path) as unfinished:
                 result = _make(source, recipe, folder, unfinished, progress)
             result = replace(result, artefact=str(artefact.path), seconds=watch.seconds)
@@ -130,7 +130,7 @@ def run(
     return replace(result, artefact=str(artefact.path), seconds=watch.seconds, dry_run=dry_run)
 
 
-def _sweep(store: Path) -> None:
+def sweep(store: Path) -> None:
     """Remove what a killed process left beside ``store``: the workspace is held, none is at it."""
     for ending in ("part", "old"):
         for left in store.parent.glob(f".{store.name}.*.{ending}"):

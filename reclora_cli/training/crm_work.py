@@ -141,7 +141,7 @@ def make_unseen_dropout(
     )
 
 
-def parameter_groups(model: Crm, recipe: CrmRecipe) -> list[ParameterGroup]:
+def parameter_groups(model: torch.nn.Module, recipe: CrmRecipe) -> list[ParameterGroup]:
     """Embedding tables and all else: they overfit differently, so their decays differ."""
     tables = {
         id(parameter)

@@ -20,8 +20,8 @@ DATASET_RECIPES = [
     *("base", "demo", "goodreads", "goodreads-children", "goodreads-comics-graphic"),
     *("goodreads-fantasy-paranormal", "goodreads-history-biography"),
     *("goodreads-mystery-thriller-crime", "goodreads-poetry", "goodreads-romance"),
-    *("goodreads-young-adult", "ml-100k", "ml-1m", "ml-1m-ctr-bert", "ml-20m"),
-    *("ml-25m", "ml-latest", "ml-latest-small"),
+    *("goodreads-young-adult", "lastfm", "ml-100k", "ml-100k-next", "ml-1m", "ml-1m-ctr-bert"),
+    *("ml-1m-next", "ml-20m", "ml-25m", "ml-latest", "ml-latest-small", "next", "steam-next"),
 ]
 EXAMPLES = ["book-crossing", "gift-cards", "goodbooks", "steam"]
 METHODS = ["lora", "lora-r128", "reclora", "rella", "tallrec", "zero-shot"]
@@ -54,8 +54,8 @@ def test_every_shipped_recipe_is_known_here() -> None:
 @pytest.mark.parametrize("method", [None, *METHODS])
 def test_every_shipped_recipe_loads_under_every_method(name: str, method: str | None) -> None:
     loaded = recipe.load(name, method=method)
-    catalog.DATASETS.check(loaded.data.source)
-    catalog.CRMS.check(loaded.crm.model)
+    assert loaded.data.source in {*catalog.DATASETS, *catalog.SEQUENCE_DATASETS}
+    (catalog.SEQUENCE_ENCODERS if loaded.task == "next" else catalog.CRMS).check(loaded.crm.model)
     assert recipe.from_tree(loaded.model_dump(mode="json")) == loaded
 
 

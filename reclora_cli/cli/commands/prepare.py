@@ -23,6 +23,8 @@ from reclora_cli.cli.options import (
 from reclora_cli.cli.session import Session, existing, session
 from reclora_cli.errors import CheckError, UsageError, did_you_mean
 
+_DATASETS = [*catalog.DATASETS, *catalog.SEQUENCE_DATASETS]
+
 EXAMPLE = "Example: [cyan]reclora prepare ml-1m[/cyan]"
 
 
@@ -32,7 +34,7 @@ def command(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            metavar="DATASET", help=f"One of: {', '.join(catalog.DATASETS)}.", show_default=False
+            metavar="DATASET", help=f"One of: {', '.join(_DATASETS)}.", show_default=False
         ),
     ] = None,
     source: Annotated[
@@ -63,8 +65,6 @@ def command(
 ) -> None:
     """Fetch a dataset, split it by time, prove it leak-free."""
     with session(output, place) as opened:
-        from reclora_cli.cli.render import prepare as view
-
         if init is not None:
             _init(opened, dataset, existing(source), init.expanduser(), force=writing.force)
             return
@@ -74,7 +74,7 @@ def command(
                 raise UsageError("it reads what is prepared, and writes nothing", where="--audit")
             _audit(opened, dataset, recipe_options)
             return
-        recipe = opened.recipe(_choose(opened, dataset, recipe_options))
+        recipe = opened.recipe_of_any_task(_choose(opened, dataset, recipe_options))
         result = opened.run(
             "prepare",
             recipe,
@@ -84,6 +84,14 @@ def command(
             force=writing.force,
             dry_run=writing.dry_run,
         )
+        if recipe.task == "next":
+            from reclora_cli.cli.render import prepare_sequences
+
+            opened.console.result(result, prepare_sequences.render(result))
+            opened.console.next("reclora pretrain-crm")
+            return
+        from reclora_cli.cli.render import prepare as view
+
         opened.console.result(result, view.render(result))
         opened.console.next("reclora build-index")
 
@@ -91,10 +99,11 @@ def command(
 def _audit(opened: Session, dataset: str | None, options: RecipeOptions) -> None:
     """Read everything of a dataset again, by default of the one last prepared."""
     from reclora_cli.cli.render import audit as view
-    from reclora_cli.stages import audit as stage
+    from reclora_cli.stages import by_task
 
-    recipe = opened.recipe(_named(opened, dataset, options) if dataset else options)
-    result = stage.run(recipe, opened.workspace, opened.console.progress)
+    named = _named(opened, dataset, options) if dataset else options
+    recipe = opened.recipe_of_any_task(named)
+    result = by_task.audit(recipe, opened.workspace, opened.console.progress)
     opened.console.result(result, view.render(result))
     if opened.console.json and not result.held:
         # The object on stdout names what is broken; a second one would be one too many.
@@ -125,10 +134,8 @@ def _choose(opened: Session, dataset: str | None, options: RecipeOptions) -> Rec
     if options.recipe is not None:
         return options
     if not opened.console.interactive:
-        raise UsageError(
-            "which dataset?", where="DATASET", hint=f"One of: {', '.join(catalog.DATASETS)}."
-        )
-    return replace(options, recipe=ask.choice(opened.console, "Dataset", list(catalog.DATASETS)))
+        raise UsageError("which dataset?", where="DATASET", hint=f"One of: {', '.join(_DATASETS)}.")
+    return replace(options, recipe=ask.choice(opened.console, "Dataset", _DATASETS))
 
 
 def _named(opened: Session, dataset: str, options: RecipeOptions) -> RecipeOptions:
@@ -138,14 +145,14 @@ def _named(opened: Session, dataset: str, options: RecipeOptions) -> RecipeOptio
     if options.recipe is not None:
         source = f"data.source={json.dumps(dataset)}"
         return replace(options, overrides=[*(options.overrides or ()), source])
-    if dataset in catalog.DATASETS:
+    if dataset in _DATASETS:
         return replace(options, recipe=dataset)
     kept = kept_recipe(opened.workspace, dataset)
     if kept is None:
         raise UsageError(
             f"unknown dataset {dataset!r}",
             where="DATASET",
-            hint=f"{did_you_mean(dataset, catalog.DATASETS)} For data of your own: "
+            hint=f"{did_you_mean(dataset, _DATASETS)} For data of your own: "
             "`reclora prepare --init my.yaml --from FILE`.",
         )
     return replace(options, recipe=str(kept))

@@ -93,9 +93,10 @@ def command(
             models = _with_grid(opened, models)
         names: list[str | None] = [*models] or [None]
         recipes = [
-            opened.recipe(recipe_options, {"crm.model": name, "crm.epochs": epochs})
+            opened.recipe_of_any_task(recipe_options, {"crm.model": name, "crm.epochs": epochs})
             for name in names
         ]
+        _check_task(recipes, tune)
         if not tune and len(recipes) == 1:
             _train_one(opened, recipes[0], running, writing, logging)
             return
@@ -106,6 +107,15 @@ def command(
             _tune(opened, recipes, way, searching)
         else:
             _train_several(opened, recipes, way)
+
+
+def _check_task(recipes: list[Recipe], tune: bool) -> None:
+    if recipes[0].task == "next" and (tune or len(recipes) > 1):
+        raise UsageError(
+            "sequence encoders are trained one a call, and not searched",
+            where="--tune" if tune else "--model",
+            hint=f"Name one of {', '.join(catalog.SEQUENCE_ENCODERS)}.",
+        )
 
 
 def _check_tuning(tune: bool, trials: int | None, budget: float | None) -> None:
@@ -149,8 +159,6 @@ def _train_one(
     writing: WritingOptions,
     logging: LogOptions,
 ) -> None:
-    from reclora_cli.cli.render import pretrain_crm as view
-
     result = opened.run(
         "pretrain-crm",
         recipe,
@@ -160,6 +168,13 @@ def _train_one(
         dry_run=writing.dry_run,
         tensorboard=logging.tensorboard,
     )
+    if recipe.task == "next":
+        from reclora_cli.cli.render import pretrain_encoder
+
+        opened.console.result(result, pretrain_encoder.render(result))
+        return
+    from reclora_cli.cli.render import pretrain_crm as view
+
     opened.console.result(result, view.render(result))
     opened.console.next("reclora finetune --shots 1024")
 

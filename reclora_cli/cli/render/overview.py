@@ -34,7 +34,7 @@ def _table(holdings: list[Holding]) -> Table:
     for holding in holdings:
         made.add_row(
             Text(holding.kind, style="key"),
-            Text(holding.name, style="strong" if holding.kind == "dataset" else ""),
+            Text(holding.name, style="strong" if holding.kind in {"dataset", "sequences"} else ""),
             Text(_state(holding), style="" if holding.state == FINISHED else "warn"),
             _holds(holding),
         )
@@ -51,6 +51,11 @@ def _holds(holding: Holding) -> str:
         return NONE
     if holding.kind == "dataset":
         return f"{count(figures['samples'])} rows of {count(figures['users'])} users"
+    if holding.kind == "sequences":
+        rows = "/".join(count(figures[name]) for name in ("train", "valid", "test"))
+        return f"{rows} rows, {figures['candidates']} candidates"
+    if holding.kind == "encoder":
+        return f"validation NDCG@5 {measure(figures['validation']['figures']['ndcg@5'])}"
     if holding.kind == "index":
         return f"{count(figures['items'])} items"
     if holding.kind == "run":

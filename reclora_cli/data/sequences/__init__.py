@@ -1,0 +1,1 @@
+"""The task ``next``: histories, what came next, and the candidates to choose from."""

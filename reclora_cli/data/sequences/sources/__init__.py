@@ -1,0 +1,1 @@
+"""Where sequences come from: published splits, one file a kind, or any prepared interactions."""
