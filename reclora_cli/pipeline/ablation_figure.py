@@ -127,7 +127,7 @@ def _rows(axes: Any, grid: Grid, cells: Sequence[CellResult]) -> None:
     if paper:
         xs, ys = zip(*paper, strict=True)
         axes.plot(xs, ys, "D", color=_PAPER, markersize=5, label="paper (Vicuna-7B, 70,000 shots)")
-        axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.42))
+        axes.figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     reference = next((cell for cell in cells if cell.label == grid.reference), None)
     if reference is not None and reference.auc.value is not None:
         axes.axvline(reference.auc.value, color="#CCCCCC", linewidth=0.8, zorder=0)
