@@ -23,6 +23,7 @@ from reclora_cli.pipeline.grid import Grid
 from reclora_cli.progress import SILENT, Progress, SaidOnce
 from reclora_cli.stages import evaluate, locate
 from reclora_cli.stages.evaluated import EvaluateResult
+from reclora_cli.tabular import Table
 from reclora_cli.workspace import Stopwatch, Workspace
 
 
@@ -91,21 +92,19 @@ def _walked(
         *ablation_report.write_table(table, place),
         *ablation_figure.draw(grid, cells, evaluated, place),
     ]
-    result = _result(
+    return _kept(
         grid,
+        table,
+        files,
+        place,
+        watch,
         cells=cells,
         split=evaluated.split,
         rows=evaluated.rows,
         of=evaluated.of,
         rows_hash=evaluated.rows_hash,
         confidence=evaluated.confidence,
-        table=ablation_report.as_text(table),
-        files=files,
-        artefact=str(place / ablation_report.RESULT),
-        seconds=watch.seconds,
     )
-    ablation_report.write_result(result, place)
-    return result
 
 
 def _trained(
@@ -160,13 +159,20 @@ def _datasets(
     table = ablation_report.statistics(grid, workspace)
     place = folder(grid, workspace)
     files = ablation_report.write_table(table, place)
+    return _kept(grid, table, files, place, watch, cells=[])
+
+
+def _kept(
+    grid: Grid, table: Table, files: list[str], place: Path, watch: Stopwatch, **found: Any
+) -> GridResult:
+    """The result, written beside the table's files."""
     result = _result(
         grid,
-        cells=[],
         table=ablation_report.as_text(table),
         files=files,
         artefact=str(place / ablation_report.RESULT),
         seconds=watch.seconds,
+        **found,
     )
     ablation_report.write_result(result, place)
     return result

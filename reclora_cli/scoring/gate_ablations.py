@@ -22,7 +22,37 @@ from reclora_cli.scoring.questions import Questions
 from reclora_cli.seeding import numpy_stream
 
 
-class OtherRows:
+class _Drawn:
+    """What is drawn for a question, in place of R_c."""
+
+    identity: str
+
+    def __init__(self, crm: CrmScorer, store: InteractionsStore, seed: int) -> None:
+        self._crm = crm
+        self._store = store
+        self._seed = seed
+
+    def represent(
+        self, rows: NDArray[np.integer], progress: Progress = SILENT
+    ) -> NDArray[np.float32]:
+        """What the gate is told of stored rows, (n, d)."""
+        return self.represent_questions(Questions.of_rows(self._store, np.asarray(rows)), progress)
+
+    def represent_questions(
+        self, questions: Questions, progress: Progress = SILENT
+    ) -> NDArray[np.float32]:
+        """What the gate is told of each question, (n, d)."""
+        raise NotImplementedError
+
+    def _draw(self, questions: Questions, draw: Callable[[np.random.Generator], Any]) -> list[Any]:
+        asked = zip(questions.users, questions.items, questions.ends, strict=True)
+        return [
+            draw(numpy_stream(self._seed, "gate ablation", int(user), int(item), int(end)))
+            for user, item, end in asked
+        ]
+
+
+class OtherRows(_Drawn):
     """R_c of training rows drawn at random, one for each question, with replacement.
 
     Attributes:
@@ -30,27 +60,19 @@ class OtherRows:
     """
 
     def __init__(self, crm: CrmScorer, store: InteractionsStore, seed: int) -> None:
-        self._crm = crm
-        self._store = store
-        self._seed = seed
+        super().__init__(crm, store, seed)
         self.identity = f"{crm.identity}-shuffled-{seed}"
-
-    def represent(
-        self, rows: NDArray[np.integer], progress: Progress = SILENT
-    ) -> NDArray[np.float32]:
-        """What the gate is told of stored rows, (n, d)."""
-        return self.represent_questions(Questions.of_rows(self._store, np.asarray(rows)), progress)
 
     def represent_questions(
         self, questions: Questions, progress: Progress = SILENT
     ) -> NDArray[np.float32]:
-        """What the gate is told of each question, (n, d)."""
+        """R_c of another row for each question, (n, d)."""
         train = self._store.split("train")
-        rows = _drawn(questions, self._seed, lambda draw: draw.integers(train.start, train.stop))
+        rows = self._draw(questions, lambda draw: draw.integers(train.start, train.stop))
         return self._crm.represent(np.array(rows, dtype=np.int64), progress)
 
 
-class Noise:
+class Noise(_Drawn):
     """A standard normal vector for each question.
 
     Attributes:
@@ -58,30 +80,13 @@ class Noise:
     """
 
     def __init__(self, crm: CrmScorer, store: InteractionsStore, seed: int) -> None:
-        self._width = crm.representation_width
-        self._store = store
-        self._seed = seed
-        self.identity = f"noise-{self._width}-{seed}"
-
-    def represent(
-        self, rows: NDArray[np.integer], progress: Progress = SILENT
-    ) -> NDArray[np.float32]:
-        """What the gate is told of stored rows, (n, d)."""
-        return self.represent_questions(Questions.of_rows(self._store, np.asarray(rows)), progress)
+        super().__init__(crm, store, seed)
+        self.identity = f"noise-{crm.representation_width}-{seed}"
 
     def represent_questions(
         self, questions: Questions, progress: Progress = SILENT
     ) -> NDArray[np.float32]:
-        """What the gate is told of each question, (n, d)."""
-        drawn = _drawn(questions, self._seed, lambda draw: draw.standard_normal(self._width))
-        return np.array(drawn, dtype=np.float32).reshape(len(questions), self._width)
-
-
-def _drawn(
-    questions: Questions, seed: int, draw: Callable[[np.random.Generator], Any]
-) -> list[Any]:
-    asked = zip(questions.users, questions.items, questions.ends, strict=True)
-    return [
-        draw(numpy_stream(seed, "gate ablation", int(user), int(item), int(end)))
-        for user, item, end in asked
-    ]
+        """Noise for each question, (n, d)."""
+        width = self._crm.representation_width
+        drawn = self._draw(questions, lambda draw: draw.standard_normal(width))
+        return np.array(drawn, dtype=np.float32).reshape(len(questions), width)

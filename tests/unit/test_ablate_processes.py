@@ -29,6 +29,27 @@ def command_of(root: Path, grid_recipe: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "reclora_cli", "ablate", *variants, *place, *overrides, *options]
 
 
+def begin(command: list[str]) -> subprocess.Popen[str]:
+    """Start it as a shell does, at the head of a process group."""
+    return subprocess.Popen(
+        command,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(command: list[str]) -> dict[str, Any]:
+    """The one grid that it prints when it has ended well."""
+    process = begin(command)
+    out, told = process.communicate(timeout=600)
+    assert process.returncode == 0, told
+    [found] = json.loads(out)["grids"]
+    return dict(found)
+
+
 def begun(root: Path) -> bool:
     """Whether a tuning or a scoring has left something to go on from."""
     runs = root / "datasets" / "ml-1m" / "runs"
@@ -42,28 +63,14 @@ def test_killed_with_kill_9_at_random_times_and_repeated_it_gives_the_same_table
     copy_of(ready_to_tune, root)
     draw = random.Random(0)
     for _ in range(2):
-        process = subprocess.Popen(
-            command_of(root, grid_recipe),
-            env=clean_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = begin(command_of(root, grid_recipe))
         while not begun(root):
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(draw.uniform(0, 2))
         process.kill()
-        process.wait()
-    done = subprocess.run(
-        command_of(root, grid_recipe),
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    [found] = json.loads(done.stdout)["grids"]
+        process.communicate()
+    found = finished(command_of(root, grid_recipe))
     for cell, other in zip(found["cells"], walked_grid[2].cells, strict=True):
         # That grid had as many threads as there are cores: sums come in another order.
         assert cell["auc"]["value"] == pytest.approx(other.auc.value, abs=1e-6)
@@ -104,37 +111,30 @@ def processes_of(root: Path) -> list[int]:
     return found
 
 
+def wait_for_two(root: Path, process: subprocess.Popen[str]) -> None:
+    """Until two runs are under way at its side."""
+    deadline = time.monotonic() + 120
+    while len(processes_of(root)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads Linux's /proc")
 def test_killed_with_kill_9_the_runs_at_its_side_end_too(
     ready_to_tune: TinyWorld, grid_recipe: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "ws"
     copy_of(ready_to_tune, root)
-    process = subprocess.Popen(
-        command_of(root, grid_recipe, "--jobs", "2"),
-        env=clean_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while len(processes_of(root)) < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = begin(command_of(root, grid_recipe, "--jobs", "2"))
+    wait_for_two(root, process)
     process.kill()
-    process.wait()
+    process.communicate()
+    deadline = time.monotonic() + 120
     while processes_of(root):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    done = subprocess.run(
-        command_of(root, grid_recipe, "--jobs", "2"),
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    finished(command_of(root, grid_recipe, "--jobs", "2"))
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads Linux's /proc")
@@ -143,19 +143,8 @@ def test_interrupted_as_by_ctrl_c_the_runs_at_its_side_end_and_it_says_so(
 ) -> None:
     root = tmp_path / "ws"
     copy_of(ready_to_tune, root)
-    process = subprocess.Popen(
-        command_of(root, grid_recipe, "--jobs", "2"),
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while len(processes_of(root)) < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = begin(command_of(root, grid_recipe, "--jobs", "2"))
+    wait_for_two(root, process)
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130, told
