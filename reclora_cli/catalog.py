@@ -87,6 +87,18 @@ PROMPT_TEMPLATES = Registry(
     },
 )
 
+NEXT_TEMPLATES = Registry(
+    "template of the task next",
+    {
+        "artists": "reclora_cli.prompt.next_wordings:ARTISTS",
+        "books": "reclora_cli.prompt.next_wordings:BOOKS",
+        "films": "reclora_cli.prompt.next_wordings:FILMS",
+        "games": "reclora_cli.prompt.next_wordings:GAMES",
+        "items": "reclora_cli.prompt.next_wordings:ITEMS",
+    },
+)
+"""What ``next.prompt.template`` may name."""
+
 VARIANTS = Registry(
     "variant",
     {

@@ -86,13 +86,7 @@ class Session:
             MissingInputError, UsageError: as there; or the recipe is of the task ``next``.
         """
         loaded = self.recipe_of_any_task(options, values, llm=llm, preset=preset, method=method)
-        if loaded.task != "rate":
-            raise UsageError(
-                f"{loaded.data.source} is of the task {loaded.task}, which this command does not "
-                "know",
-                where="task",
-                hint="Name a dataset of ratings: --recipe ml-1m.",
-            )
+        require_ratings(loaded, "this command")
         return loaded
 
     def recipe_of_any_task(
@@ -217,6 +211,20 @@ class Session:
         manifest = self.workspace.sequences(dataset).manifest()
         own = manifest.recipe["next"] if manifest else {}
         return [f"next.{key}={json.dumps(value)}" for key, value in own.items()]
+
+
+def require_ratings(recipe: Recipe, what: str) -> None:
+    """Refuse sequences where ``what`` knows the task ``rate`` alone.
+
+    Raises:
+        UsageError: the recipe is of the task ``next``.
+    """
+    if recipe.task != "rate":
+        raise UsageError(
+            f"{recipe.data.source} is of the task {recipe.task}, which {what} does not know",
+            where="task",
+            hint="Name a dataset of ratings: --recipe ml-1m.",
+        )
 
 
 def _check_source(recipe: Recipe) -> None:

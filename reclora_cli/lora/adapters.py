@@ -229,7 +229,8 @@ class PlainLora(Adapter):
         self._peft.unload()
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
-        return [(name, p) for name, p in self._peft.named_parameters() if p.requires_grad]
+        own = self._peft.named_parameters()
+        return [(name, p) for name, p in own if p.requires_grad and ".lora_" in name]
 
 
 def open_adapter(kind: str, folder: Path, model: nn.Module, base_model: str = "") -> Adapter:

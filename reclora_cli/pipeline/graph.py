@@ -13,6 +13,7 @@ from typing import Any
 
 from reclora_cli import catalog
 from reclora_cli.data.download import Confirm
+from reclora_cli.data.sequences.store import SequenceStore
 from reclora_cli.data.shots import check_budget
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import MissingInputError
@@ -149,9 +150,11 @@ def _ask_to_finetune(stage: str, recipe: Recipe, confirm: Confirm | None) -> Non
 
 def _check_shots(recipe: Recipe, workspace: Workspace) -> None:
     # Before minutes go into the stages that a tuning needs, only to be refused afterwards.
-    store = locate.store(recipe, workspace)
-    if store.manifest() is not None:
-        check_budget(InteractionsStore(store.path), recipe.finetune.shots)
+    place = locate.store(recipe, workspace)
+    if place.manifest() is None:
+        return
+    store = SequenceStore(place.path) if recipe.task == "next" else InteractionsStore(place.path)
+    check_budget(recipe.data.source, len(store.split("train")), recipe.finetune.shots)
 
 
 def run(

@@ -174,7 +174,7 @@ def surroundings(manifest: Manifest) -> dict[str, Any]:
 def choose_gated(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
     """The run called ``name``, else the latest finished one that has a gate, else the latest."""
     if name is None:
-        gated = [run for run in finished(workspace, dataset) if locate.needs_crm(run.recipe)]
+        gated = [run for run in finished(workspace, dataset) if locate.informed(run.recipe)]
         if gated:
             return gated[-1]
     return choose(workspace, dataset, name)

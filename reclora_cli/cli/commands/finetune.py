@@ -19,7 +19,7 @@ from reclora_cli.cli.options import (
     WritingOptions,
     grouped,
 )
-from reclora_cli.cli.session import Session, session
+from reclora_cli.cli.session import Session, require_ratings, session
 from reclora_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,9 +112,10 @@ def command(
             _again(opened, from_run, values, layers, recipe_options, running, how)
             return
         values["tune.rows"] = tuning.valid_rows
-        recipe = opened.recipe(recipe_options, values, **layers)
+        recipe = opened.recipe_of_any_task(recipe_options, values, **layers)
         how["dry_run"] = writing.dry_run
         if tuning.tune:
+            require_ratings(recipe, "--tune")
             held = [key for key, value in values.items() if value is not None]
             held += [text.partition("=")[0].strip() for text in recipe_options.overrides or ()]
             _search(opened, recipe, running, {**how, **tuning.wanted(), "held": held})
