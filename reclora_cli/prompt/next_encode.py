@@ -19,7 +19,8 @@ from reclora_cli.errors import RecloraError
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.prompt.next_wordings import NextWordings
 
-_SEPARATOR = ", "
+_SEPARATOR = "; "
+"""Titles hold commas."""
 
 
 class Frames(Protocol):
