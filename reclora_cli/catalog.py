@@ -139,6 +139,7 @@ STAGES = Registry(
         "reproduce": "reclora_cli.stages.reproduce:run",
         "tune-lm": "reclora_cli.stages.tune_lm:run",
         "evaluate": "reclora_cli.stages.evaluate:run",
+        "evaluate-next": "reclora_cli.stages.evaluate_next:run",
         "explain": "reclora_cli.stages.explain:run",
         "export": "reclora_cli.stages.export:run",
     },

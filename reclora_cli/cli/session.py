@@ -135,7 +135,7 @@ class Session:
         """Whether the recipe's dataset has a finished run."""
         from reclora_cli.stages import runs
 
-        return bool(runs.finished(self.workspace, recipe.data.source))
+        return bool(runs.finished(self.workspace, recipe.data.source, recipe.task))
 
     def require_run(self, recipe: Recipe, running: RunningOptions) -> None:
         """Tune a run of the recipe's dataset if there is none and the person agrees.
@@ -151,7 +151,7 @@ class Session:
         if person and person("No run is tuned yet. Tune one now?"):
             self.run("finetune", recipe, running, device=running.device.value)
             return
-        runs.choose(self.workspace, recipe.data.source)
+        runs.choose(self.workspace, recipe.data.source, None, recipe.task)
 
     def person(self, *, yes: bool) -> Confirm | None:
         """Who answers yes-or-no questions: ``--yes``, the person at the terminal, or nobody."""

@@ -66,7 +66,7 @@ def lacking(stage: str, recipe: Recipe, workspace: Workspace) -> list[Pending]:
     if stage in {"evaluate", "explain"}:
         before = needs("finetune", recipe)
         if recipe.adapter.kind != "none":
-            if runs.finished(workspace, recipe.data.source):
+            if runs.finished(workspace, recipe.data.source, recipe.task):
                 return []
             before = [*before, "finetune"]
     found = [pending(needed, recipe, workspace) for needed in before]

@@ -106,7 +106,7 @@ def run(
         UsageError: unknown user, item or run, with near ones named; or nothing to ask about.
     """
     watch = Stopwatch()
-    chosen = runs.choose_gated(workspace, recipe.data.source, run)
+    chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
     runs.check_inputs(chosen, workspace)
     sources = Sources(chosen.recipe, workspace, devices.pick(device))
     store = sources.store

@@ -129,7 +129,8 @@ def _tune(opened: Session, recipe: Recipe, running: RunningOptions, how: dict[st
     result = opened.run("finetune", recipe, running, device=running.device.value, **how)
     opened.console.result(result, view.render(result))
     if not how.get("dry_run"):
-        opened.console.next(f"reclora evaluate --run {result.run} --rows 1000")
+        rows = "" if recipe.task == "next" else " --rows 1000"
+        opened.console.next(f"reclora evaluate --run {result.run}{rows}")
 
 
 def _search(opened: Session, recipe: Recipe, running: RunningOptions, how: dict[str, Any]) -> None:
