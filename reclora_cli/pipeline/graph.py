@@ -148,8 +148,12 @@ def _ask_to_finetune(stage: str, recipe: Recipe, confirm: Confirm | None) -> Non
         )
 
 
-def _check_shots(recipe: Recipe, workspace: Workspace) -> None:
+def _check_tuning(recipe: Recipe, workspace: Workspace) -> None:
     # Before minutes go into the stages that a tuning needs, only to be refused afterwards.
+    if recipe.task == "next":
+        from reclora_cli.stages.next_material import check_settings  # Brings torch.
+
+        check_settings(recipe)
     place = locate.store(recipe, workspace)
     if place.manifest() is None:
         return
@@ -170,7 +174,7 @@ def run(
     """Run ``stage`` after what it needs; returns its result object."""
     device = str(options.get("device", "auto"))
     if stage == "finetune":
-        _check_shots(recipe, workspace)
+        _check_tuning(recipe, workspace)
     if not options.get("dry_run"):
         ensure(stage, recipe, workspace, progress, no_deps=no_deps, confirm=confirm, device=device)
     if stage == "prepare":
