@@ -115,10 +115,13 @@ def ensure(
 
     Raises:
         MissingInputError: a needed stage may not run; names the command.
+        UsageError: the tuning would be refused: too many shots, or a setting of another task.
         RecloraError: what the recipe's tuning is to start from is missing, foreign or damaged.
     """
     ran: list[str] = []
     check_start(recipe)
+    if stage == "finetune":
+        _check_tuning(recipe, workspace)
     before = lacking(stage, recipe, workspace)
     if not no_deps and "finetune" in [lack.stage for lack in before]:
         _ask_to_finetune(stage, recipe, confirm)
@@ -154,9 +157,9 @@ def _check_tuning(recipe: Recipe, workspace: Workspace) -> None:
         from reclora_cli.stages.next_material import check_settings  # Brings torch.
 
         check_settings(recipe)
-    place = locate.store(recipe, workspace)
-    if place.manifest() is None:
+    if pending("prepare", recipe, workspace):
         return
+    place = locate.store(recipe, workspace)
     store = SequenceStore(place.path) if recipe.task == "next" else InteractionsStore(place.path)
     check_budget(recipe.data.source, len(store.split("train")), recipe.finetune.shots)
 
@@ -173,8 +176,6 @@ def run(
 ) -> Any:
     """Run ``stage`` after what it needs; returns its result object."""
     device = str(options.get("device", "auto"))
-    if stage == "finetune":
-        _check_tuning(recipe, workspace)
     if not options.get("dry_run"):
         ensure(stage, recipe, workspace, progress, no_deps=no_deps, confirm=confirm, device=device)
     if stage == "prepare":
