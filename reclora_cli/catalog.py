@@ -141,6 +141,7 @@ STAGES = Registry(
         "evaluate": "reclora_cli.stages.evaluate:run",
         "evaluate-next": "reclora_cli.stages.evaluate_next:run",
         "explain": "reclora_cli.stages.explain:run",
+        "explain-next": "reclora_cli.stages.explain_next:run",
         "export": "reclora_cli.stages.export:run",
     },
 )

@@ -92,13 +92,8 @@ def choices(
     Raises:
         RecloraError: the model gives a score that is not a number, or the file is damaged.
     """
-    file = folder / f"next-{split}.parquet"
-    about = {
-        "name": chooser.name,
-        "identity": chooser.identity,
-        "split": split,
-        "candidates": store.header.candidates_sha256[split],
-    }
+    file = _file(folder, split)
+    about = _about(chooser.name, chooser.identity, split, store)
     kept, seconds = ({}, 0.0) if force else _read(file, about, store)
     lacking = [row for row in np.asarray(ids).tolist() if row not in kept]
     flushed = time.monotonic()
@@ -127,6 +122,27 @@ def choices(
         seconds=round(seconds * len(rows) / max(1, len(kept)), 3),
         file=file,
     )
+
+
+def kept_rows(
+    name: str, identity: str, store: SequenceStore, split: str, folder: Path
+) -> dict[int, Row]:
+    """Scores and words that are kept of a model, by row; nothing of another identity.
+
+    Raises:
+        RecloraError: the file is damaged.
+    """
+    return _read(_file(folder, split), _about(name, identity, split, store), store)[0]
+
+
+def _file(folder: Path, split: str) -> Path:
+    return folder / f"next-{split}.parquet"
+
+
+def _about(name: str, identity: str, split: str, store: SequenceStore) -> dict[str, str]:
+    """What a file says of itself: whose scores it holds, and of which candidates."""
+    candidates = store.header.candidates_sha256[split]
+    return {"name": name, "identity": identity, "split": split, "candidates": candidates}
 
 
 def _asked(chooser: Chooser, split: str, block: list[int]) -> dict[int, Row]:

@@ -21,6 +21,7 @@ from reclora_cli.lora.adapter_with_vectors import AdapterWithVectors
 from reclora_cli.lora.adapters import Adapter, open_adapter
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, fingerprint
+from reclora_cli.scoring.choice_scorer import Chosen as ChosenByLm
 from reclora_cli.scoring.choice_scorer import choose
 from reclora_cli.stages import locate, runs
 from reclora_cli.stages.assemble import Speaker, load_speaker
@@ -221,23 +222,35 @@ def _lm_ask(recipe: Recipe, workspace: Workspace, device: torch.device, folder: 
     sources = NextSources(recipe, workspace, device)
     speaker = load_speaker(recipe.lm, device)
     adapter = put_adapter(recipe, sources, speaker, folder)
-    answers = sources.answers(speaker)
-    longest, store = max(map(len, answers)) + _BEYOND, sources.store
 
     def ask(split: str, ids: Ints, progress: Progress) -> Chosen:
-        rows, candidates = store.split(split).chosen(ids), store.candidates(split)[ids]
-        found = choose(
-            speaker.lm.model,
-            adapter,
-            sources.questions(speaker, split, ids),
-            [[answers[item] for item in row] for row in candidates.tolist()],
-            sources.gate_input(rows, ids, split),
-            device=device,
-            end_id=speaker.framing.end_id,
-            batch_tokens=recipe.evaluate.batch_tokens,
-            longest=longest,
-        )
-        said = speaker.lm.tokenizer.batch_decode(found.said, skip_special_tokens=True)
-        return found.log_likelihood, [str(words).strip() for words in said]
+        found, said = ask_lm(recipe, sources, speaker, adapter, split, ids)
+        return found.log_likelihood, said
 
     return ask
+
+
+def ask_lm(
+    recipe: Recipe,
+    sources: NextSources,
+    speaker: Speaker,
+    adapter: Adapter,
+    split: str,
+    ids: Ints,
+) -> tuple[ChosenByLm, list[str]]:
+    """What the LM makes of the candidates of rows, and what it says in words."""
+    rows, candidates = sources.store.split(split).chosen(ids), sources.store.candidates(split)[ids]
+    answers = sources.answers(speaker)
+    found = choose(
+        speaker.lm.model,
+        adapter,
+        sources.questions(speaker, split, ids),
+        [[answers[item] for item in row] for row in candidates.tolist()],
+        sources.gate_input(rows, ids, split),
+        device=sources.device,
+        end_id=speaker.framing.end_id,
+        batch_tokens=recipe.evaluate.batch_tokens,
+        longest=max(map(len, answers)) + _BEYOND,
+    )
+    said = speaker.lm.tokenizer.batch_decode(found.said, skip_special_tokens=True)
+    return found, [str(words).strip() for words in said]
