@@ -13,6 +13,7 @@ from tests.evaluated_runs import evaluated, evaluation
 from tests.finetuning import ready_to_tune
 from tests.grids import grid_recipe, walked_grid
 from tests.tiny_lm import loaded_lm, tiny_lm
+from tests.tuned_next_runs import next_copy, next_runs
 from tests.tuned_runs import tuned
 from tests.world import TinyWorld, make_world
 
@@ -21,6 +22,8 @@ __all__ = [
     "evaluation",
     "grid_recipe",
     "loaded_lm",
+    "next_copy",
+    "next_runs",
     "ready_to_tune",
     "tiny_lm",
     "tuned",

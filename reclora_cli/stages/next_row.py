@@ -74,15 +74,15 @@ class NextUsers:
             )
         if self._interactions is not None:
             return self._interactions.find_user(text)
-        known = np.unique([user for split in WITH_CANDIDATES for user in self._users(split)])
-        named = [str(user) for user in known.tolist() if user != PADDING]
+        known = np.unique(np.concatenate([self._users(split) for split in WITH_CANDIDATES]))
+        named: list[int] = known[known != PADDING].tolist()
         if not named:
             raise UsageError(
                 f"{self._store.header.dataset} is published without users",
                 where="--user",
                 hint=_BY_NUMBER,
             )
-        return int(named[find_id(text, named, "user", "--user")])
+        return named[find_id(text, named, "user", "--user")]
 
     def latest(self, user: int, splits: tuple[str, ...]) -> tuple[str, int] | None:
         """Split and number of the user's latest row in ``splits``; of equal times the last one."""

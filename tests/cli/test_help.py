@@ -50,7 +50,7 @@ FLAGS: dict[str, set[str]] = {
     | _OFTEN,
     "ablate": {"--table", "--figure", "--variants", "--size", "--seeds", "--jobs"}
     | (_OFTEN - {"--force"}),
-    "explain": {"--user", "--item", "--run", "--plot", "--recipe"}
+    "explain": {"--user", "--item", "--row", "--split", "--run", "--plot", "--recipe"}
     | _SHARED["place"]
     | _SHARED["running"]
     | _SHARED["output"],
