@@ -43,7 +43,7 @@ def render(result: ExplainNextResult) -> RenderableType:
 
 def _facts(result: ExplainNextResult) -> Table:
     truth = result.truth
-    beside = "" if truth.encoder_rank is None else f"; {_encoder(result)} has it at {_at(truth)}"
+    beside = f"; {_encoder(result)} has it at {truth.encoder_rank}" if result.encoder else ""
     return pairs(
         {
             "user": result.user or Text("not known", "faint"),
@@ -54,10 +54,6 @@ def _facts(result: ExplainNextResult) -> Table:
             "LM says": _answer(result),
         }
     )
-
-
-def _at(candidate: Candidate) -> str:
-    return str(candidate.encoder_rank)
 
 
 def _answer(result: ExplainNextResult) -> Text:
