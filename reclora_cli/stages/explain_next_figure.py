@@ -13,6 +13,8 @@ from reclora_cli.stages.gate_view import GateView
 
 _LONGEST = 44
 """Letters of a title that fit beside a bar."""
+_ROOM = 1.4
+"""Width of the axes over the longest bar: what stands behind it needs room."""
 _TRUTH, _OTHER, _AVERAGE = "#E69F00", "#0072B2", "#BBBBBB"
 
 
@@ -45,12 +47,14 @@ def _candidates(axes: Any, result: ExplainNextResult) -> None:
     axes.barh(at, [one.probability for one in found], color=colours)
     axes.set_yticks(at, [_name(one.title) for one in found], fontsize=8, parse_math=False)
     axes.invert_yaxis()
-    axes.margins(x=0.18)
+    axes.set_xlim(0, _ROOM * max(one.probability for one in found))
+    encoder = (result.encoder or "").rpartition("-")[0]
     for place, one in zip(at, found, strict=True):
-        beside = "" if one.encoder_rank is None else f"  encoder: {one.encoder_rank}"
+        beside = f"  {encoder}: {one.encoder_rank}" if encoder else ""
         marks = [word for word, holds in (("came next", one.truth), ("said", one.said)) if holds]
         told = f"  {one.probability:.3f}{beside}{'  ' + ', '.join(marks) if marks else ''}"
-        axes.text(one.probability, place, told, va="center", fontsize=7)
+        weight = "bold" if one.truth else "normal"  # Its bar may be too short to be seen.
+        axes.text(one.probability, place, told, va="center", fontsize=7, fontweight=weight)
     axes.set(xlabel="probability among the candidates")
 
 

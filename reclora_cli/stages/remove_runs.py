@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reclora_cli.data.download import Confirm
 from reclora_cli.errors import UsageError
-from reclora_cli.stages import kept_evaluations, list_runs, runs
+from reclora_cli.stages import kept_evaluations, kept_next_evaluations, list_runs, runs
 from reclora_cli.workspace import Artefact, Workspace, explain_os_errors
 
 _SUFFIX = ".removed"
@@ -100,7 +100,10 @@ def _removal(workspace: Workspace, artefact: Artefact) -> Removal:
     stays = [path for path in referring if path.exists()]
     stays += [
         Path(one.file)
-        for one in kept_evaluations.read_all(workspace, dataset).evaluations
+        for one in (
+            *kept_evaluations.read_all(workspace, dataset).evaluations,
+            *kept_next_evaluations.read_all(workspace, dataset).evaluations,
+        )
         if any(model.name == artefact.name for model in one.models)
     ]
     return Removal(

@@ -24,7 +24,7 @@ def candidates(*, encoder: bool = True) -> list[Candidate]:
     return [
         Candidate(
             item=str(100 + at),
-            title=TITLE if at == ROW_OF_TRUTH else f"The Candidates of Number {at + 1}",
+            title=TITLE if at == ROW_OF_TRUTH else f"Candidate Number {at + 1}",
             rank=at + 1,
             log_likelihood=float(np.log(shares[at])) - 4,
             probability=float(shares[at] / shares.sum()),
@@ -76,7 +76,7 @@ def explained(**changes: Any) -> ExplainNextResult:
         "hybrid": False,
         "prompt": "A user has listened to these artists",
         "candidates": candidates(),
-        "answer": "The Candidates of Number 2",
+        "answer": "Candidate Number 2",
         "encoder": "sasrec-e4fffe05",
         "gate": gate(),
         "gate_scope": "shared",

@@ -188,6 +188,15 @@ def test_two_runs_are_compared_on_the_rows_of_both(reclora: Reclora, next_runs: 
     assert "no rows were scored yet by" in " ".join(refused.out.split())
 
 
+def test_a_removed_run_leaves_its_evaluations_which_are_named(
+    reclora: Reclora, next_copy: NextWorld
+) -> None:
+    done = reclora("runs", "rm", PLAIN, "--yes", "--json", "-w", next_copy.workspace.root)
+    [gone] = done.json["removed"]
+    [stays] = gone["stays"]
+    assert stays.startswith("datasets/lastfm/evaluations-next/test-")
+
+
 def test_the_report_shows_what_comes_next(reclora: Reclora, next_copy: NextWorld) -> None:
     place = ("-w", next_copy.workspace.root)
     reclora("explain", "--row", "3", "--run", SHARED, "--device", "cpu", *place)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from reclora_cli.stages.explain_next import Candidate, ExplainNextResult
     from reclora_cli.stages.gate_view import GateView
 
-_SIDE_BY_SIDE = 150
-"""Columns from which candidates and gate weights stand beside each other."""
+_ROOMY, _SIDE_BY_SIDE = 100, 150
+"""Columns from which bars are long, and candidates and gate weights stand beside each other."""
 
-_BAR = 16
+_BAR, _SHORT_BAR = 16, 9
 
 
 def render(result: ExplainNextResult) -> RenderableType:
@@ -83,7 +83,7 @@ def _history(result: ExplainNextResult) -> RenderableType:
 
 
 def _candidates_and_gate(result: ExplainNextResult, width: int) -> RenderableType:
-    candidates = _candidates(result)
+    candidates = _candidates(result, _BAR if width >= _ROOMY else _SHORT_BAR)
     if result.gate is None:
         note = Text("This run's adapter has no gate: it is the same for every row.", "faint")
         return stack(candidates, note)
@@ -95,7 +95,7 @@ def _candidates_and_gate(result: ExplainNextResult, width: int) -> RenderableTyp
     return grid
 
 
-def _candidates(result: ExplainNextResult) -> RenderableType:
+def _candidates(result: ExplainNextResult, bar: int) -> RenderableType:
     beside = [] if result.encoder is None else [_encoder(result)]
     made = table("", "candidate", "p", "", "log p", *beside, " ", left=("candidate", " "))
     most = max(one.probability for one in result.candidates)
@@ -104,7 +104,7 @@ def _candidates(result: ExplainNextResult) -> RenderableType:
             str(one.rank),
             Text(one.title, "strong" if one.truth else ""),
             measure(one.probability, 3),
-            Bar(one.probability / max(most, 1e-9), _BAR),
+            Bar(one.probability / max(most, 1e-9), bar),
             f"{one.log_likelihood:.2f}",
             *([str(one.encoder_rank)] if beside else []),
             _marks(one),
