@@ -33,7 +33,7 @@ class NextWorld:
 
 @pytest.fixture(scope="session")
 def next_runs(tiny_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> NextWorld:
-    """The runs; two of them are scored on test rows. Read it only."""
+    """The runs; two of them are scored on test rows. Read it only; explanations may be kept."""
     from reclora_cli.recipe import delta
     from reclora_cli.stages import evaluate_next, finetune, pretrain_encoder
     from tests.sequences_world import prepared

@@ -84,7 +84,7 @@ def test_an_audit_reads_the_store_again(lastfm: Reclora) -> None:
         (["pretrain-crm", "--model", "sasrec,caser"], "trained one a call"),
         (["pretrain-crm", "--tune"], "not searched"),
         (["build-index"], "is of the task next, which this command does not know"),
-        (["evaluate"], "is of the task next, which this command does not know"),
+        (["evaluate", "--by", "user"], "is of the task next, which --by does not know"),
         (["prepare", "lastfm", "--set", "task=rate"], "lastfm holds sequences, no ratings"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_row_is_explained(reclora: Reclora, next_copy: NextWorld, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "which row? --row"),
+        ([], "--row: which row?"),
         (["--user", "4"], "published without users"),
         (["--user", "4", "--row", "1"], "named twice"),
         (["--row", "99"], "test has 12 rows"),

@@ -171,7 +171,7 @@ def test_an_explanation_is_kept_with_its_run(next_copy: NextWorld) -> None:
     artefact = runs.choose(next_copy.workspace, "lastfm", SHARED, "next").artefact
     kept = json.loads((artefact.path / "explained" / f"valid-{ROW}.json").read_text())
     assert kept == json.loads(json.dumps(asdict(told)))
-    [again] = kept_explanations.latest(artefact)
+    again = kept_explanations.latest(artefact)[0]
     assert isinstance(again, kept_explanations.KeptNextExplanation)
     assert (again.split, again.row, again.answer) == ("valid", ROW, told.answer)
     assert again.truth.title == told.truth.title
