@@ -280,8 +280,8 @@ def _gate(artefact: Artefact) -> GateWeights | None:
     average = population.read(artefact.path)
     config = json.loads((artefact.path / "adapter" / "adapter_config.json").read_text("utf-8"))
     names = list(config["projections"])
-    shared = len(average.mean) != len(names)  # One gate steers all projections.
-    by_layer = average.mean if shared else gate_view.by_layer(average.mean, names)
+    shared = bool((average.mean == average.mean[0]).all())  # One gate steers all projections.
+    by_layer = average.mean[:1] if shared else gate_view.by_layer(average.mean, names)
     return GateWeights(
         mean=[round(float(value), 6) for value in average.mean.mean(axis=0)],
         sd=[round(float(value), 6) for value in average.sd],

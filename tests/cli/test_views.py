@@ -38,7 +38,7 @@ from reclora_cli.metrics.compare import Figure, UserFigure
 from reclora_cli.stages.break_downs import NAMES
 from reclora_cli.stages.evaluated import short_names
 from reclora_cli.stages.list_runs import RunsList
-from tests.cli import results, results_of_next, results_of_runs
+from tests.cli import results, results_of_rows, results_of_runs
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
     "prepare": lambda: prepare.render(results.prepare()),
@@ -78,16 +78,16 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     "explain": lambda: explain.render(results.explain()),
     "explain without gate": lambda: explain.render(results.explain(gate=None)),
     "explain without target": lambda: explain.render(results.explain_user()),
-    "explained row": lambda: explain_next.render(results_of_next.explained()),
+    "explained row": lambda: explain_next.render(results_of_rows.explained()),
     "explained row, separate gates": lambda: explain_next.render(
-        results_of_next.explained(gate=results_of_next.gate(60), gate_scope="projection")
+        results_of_rows.explained(gate=results_of_rows.gate(60), gate_scope="projection")
     ),
     "explained row without gate": lambda: explain_next.render(
-        results_of_next.explained(
+        results_of_rows.explained(
             gate=None,
             gate_scope=None,
             encoder=None,
-            candidates=results_of_next.candidates(encoder=False),
+            candidates=results_of_rows.candidates(encoder=False),
         )
     ),
     "export": lambda: export.render(results.export()),
@@ -96,13 +96,13 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     "demo": lambda: demo.render(results.demo()),
     "runs": lambda: runs.listed(results_of_runs.listed_runs()),
     "runs of both tasks": lambda: runs.listed(
-        RunsList("ws", [results_of_runs.run_line(), results_of_next.next_line(dataset="ml-1m")])
+        RunsList("ws", [results_of_runs.run_line(), results_of_rows.next_line(dataset="ml-1m")])
     ),
     "run": lambda: runs.shown(results_of_runs.shown_run()),
     "unfinished run": lambda: runs.shown(results_of_runs.shown_run(manifest=None)),
     "compared runs": lambda: compared_runs.render(results_of_runs.compared_runs()),
     "compared runs of the task next": lambda: compared_runs.render(
-        results_of_runs.compared_runs(figures=[], next_figures=[results_of_next.same_rows()])
+        results_of_runs.compared_runs(figures=[], next_figures=[results_of_rows.same_rows()])
     ),
     "refused comparison": lambda: compared_runs.render(
         results_of_runs.compared_runs(figures=[], not_compared="the runs are of other datasets")
@@ -397,8 +397,8 @@ def test_an_explained_row_has_a_line_for_each_candidate_and_marks_two(width: int
     ],
 )
 def test_an_explained_row_tells_what_the_words_name(answer: str, said: set[int], told: str):
-    named = [replace(one, said=at in said) for at, one in enumerate(results_of_next.candidates())]
-    view = explain_next.render(results_of_next.explained(answer=answer, candidates=named))
+    named = [replace(one, said=at in said) for at, one in enumerate(results_of_rows.candidates())]
+    view = explain_next.render(results_of_rows.explained(answer=answer, candidates=named))
     assert told in " ".join(drawn(view).split())
 
 
