@@ -143,9 +143,10 @@ def print_differences(found: dict[str, Chosen], tokens: np.ndarray) -> None:
         if one in found and other in found:
             values = found[other].log_likelihood
             moved = np.abs(found[one].log_likelihood - values)
+            of_token, relative = (moved / tokens).max(), (moved / np.abs(values)).max()
             print(
-                f"  {one} from {other}: sum {moved.max():.1e}, a token {(moved / tokens).max():.1e}, "
-                f"relative {(moved / np.abs(values)).max():.1e}"
+                f"  {one} from {other}: sum {moved.max():.1e}, a token {of_token:.1e}, "
+                f"relative {relative:.1e}"
             )
 
 
