@@ -40,6 +40,18 @@ def data_folder() -> Path:
     return Path(named) if named else CHECKOUT.parent / "shared" / "data"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[object]) -> None:
+    """Share the cores among worker processes; asked before the first one starts."""
+    threads = max(1, (os.cpu_count() or 1) // len(specs))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: what starts last then ends soon in every worker process."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real datasets in original format; tests that need it skip without."""

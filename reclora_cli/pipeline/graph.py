@@ -115,12 +115,16 @@ def ensure(
 
     Raises:
         MissingInputError: a needed stage may not run; names the command.
+        UsageError: there are fewer training rows than the recipe's shots.
         RecloraError: what the recipe's tuning is to start from is missing, foreign or damaged.
     """
     ran: list[str] = []
     check_start(recipe)
     before = lacking(stage, recipe, workspace)
-    if not no_deps and "finetune" in [lack.stage for lack in before]:
+    lacked = [lack.stage for lack in before]
+    if stage in {"finetune", "tune-lm"} and "prepare" not in lacked:
+        _check_shots(recipe, workspace)
+    if not no_deps and "finetune" in lacked:
         _ask_to_finetune(stage, recipe, confirm)
     for lack in before:
         needed = lack.stage
@@ -169,8 +173,6 @@ def run(
 ) -> Any:
     """Run ``stage`` after what it needs; returns its result object."""
     device = str(options.get("device", "auto"))
-    if stage == "finetune":
-        _check_shots(recipe, workspace)
     if not options.get("dry_run"):
         ensure(stage, recipe, workspace, progress, no_deps=no_deps, confirm=confirm, device=device)
     if stage == "prepare":
