@@ -14,6 +14,7 @@ from tests.finetuning import ready_to_tune
 from tests.grids import grid_recipe, walked_grid
 from tests.tiny_lm import loaded_lm, tiny_lm
 from tests.tuned_runs import tuned
+from tests.tuned_sequences import sequenced
 from tests.world import TinyWorld, make_world
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "grid_recipe",
     "loaded_lm",
     "ready_to_tune",
+    "sequenced",
     "tiny_lm",
     "tuned",
     "walked_grid",

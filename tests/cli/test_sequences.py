@@ -81,7 +81,7 @@ def test_an_audit_reads_the_store_again(lastfm: Reclora) -> None:
         (["pretrain-crm", "--model", "sasrec,caser"], "trained one a call"),
         (["pretrain-crm", "--tune"], "not searched"),
         (["build-index"], "is of the task next, which this command does not know"),
-        (["evaluate"], "is of the task next, which this command does not know"),
+        (["evaluate", "--by", "user"], "is of the task next, which --by does not know"),
         (["prepare", "lastfm", "--set", "task=rate"], "lastfm holds sequences, no ratings"),
     ],
 )
