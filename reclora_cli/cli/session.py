@@ -231,7 +231,9 @@ def _check_source(recipe: Recipe) -> None:
     source = recipe.data.source
     if recipe.task == "rate" and source in catalog.SEQUENCE_DATASETS:
         raise UsageError(
-            f"{source} holds sequences, no ratings", where="task", hint=f"--recipe {source}"
+            f"{source} holds sequences, no ratings",
+            where="task",
+            hint=f"--recipe {source}, and of methods ilora, ilora-hybrid, llara or lora.",
         )
     if recipe.data.tables is None and source not in catalog.SEQUENCE_DATASETS:
         catalog.DATASETS.check(source, where="data.source")

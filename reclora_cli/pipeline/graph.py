@@ -115,12 +115,16 @@ def ensure(
 
     Raises:
         MissingInputError: a needed stage may not run; names the command.
+        UsageError: there are fewer training rows than the recipe's shots.
         RecloraError: what the recipe's tuning is to start from is missing, foreign or damaged.
     """
     ran: list[str] = []
     check_start(recipe)
     before = lacking(stage, recipe, workspace)
-    if not no_deps and "finetune" in [lack.stage for lack in before]:
+    lacked = [lack.stage for lack in before]
+    if stage in {"finetune", "tune-lm"}:
+        _check_tuning(recipe, workspace, prepared="prepare" not in lacked)
+    if not no_deps and "finetune" in lacked:
         _ask_to_finetune(stage, recipe, confirm)
     for lack in before:
         needed = lack.stage
@@ -148,11 +152,15 @@ def _ask_to_finetune(stage: str, recipe: Recipe, confirm: Confirm | None) -> Non
         )
 
 
-def _check_shots(recipe: Recipe, workspace: Workspace) -> None:
+def _check_tuning(recipe: Recipe, workspace: Workspace, *, prepared: bool) -> None:
     # Before minutes go into the stages that a tuning needs, only to be refused afterwards.
-    place = locate.store(recipe, workspace)
-    if place.manifest() is None:
+    if recipe.task == "next":
+        from reclora_cli.stages.next_material import check_settings  # Brings torch.
+
+        check_settings(recipe)
+    if not prepared:
         return
+    place = locate.store(recipe, workspace)
     store = SequenceStore(place.path) if recipe.task == "next" else InteractionsStore(place.path)
     check_budget(recipe.data.source, len(store.split("train")), recipe.finetune.shots)
 
@@ -169,8 +177,6 @@ def run(
 ) -> Any:
     """Run ``stage`` after what it needs; returns its result object."""
     device = str(options.get("device", "auto"))
-    if stage == "finetune":
-        _check_shots(recipe, workspace)
     if not options.get("dry_run"):
         ensure(stage, recipe, workspace, progress, no_deps=no_deps, confirm=confirm, device=device)
     if stage == "prepare":

@@ -108,8 +108,9 @@ class NextPrompts:
                 return ids, dropped
         longest = max((self._titles[item] for item in candidates), key=len)
         raise RecloraError(
-            f"a prompt of {len(ids):,} tokens does not fit the LM's context of {self._limit:,}, "
-            f"even with one item of history; its longest title is {_cut(longest)!r}",
+            f"a prompt of {len(ids):,} tokens does not fit the {self._limit:,} that the LM's "
+            "context leaves it beside an answer, even with one item of history; its longest title "
+            f"is {_cut(longest)!r}",
             where="lm.name",
             hint="Use an LM with a longer context, or fewer candidates: "
             "--set next.candidates=N with `reclora prepare`.",
@@ -139,13 +140,14 @@ class NextPrompts:
     ) -> Iterator[tuple[str, int | None]]:
         """Texts, each up to the item whose id follows it."""
         before, between, after = self._wordings.parts(wording)
-        lead = before
-        for items, behind in ((history, between), (candidates, after)):
+        lead = ""
+        for opening, items in ((before, history), (between, candidates)):
+            lead += opening
             for item in items:
                 yield f"{lead}{self._titles[item]}", item
                 lead = _SEPARATOR
-            lead = behind
-        yield lead, None
+            lead = "" if items else lead
+        yield f"{lead}{after}", None
 
 
 def _cut(title: str, most: int = 60) -> str:

@@ -95,12 +95,13 @@ def choices(
     file = _file(folder, split)
     about = _about(chooser.name, chooser.identity, split, store)
     kept, seconds = ({}, 0.0) if force else _read(file, about, store)
-    lacking = [row for row in np.asarray(ids).tolist() if row not in kept]
+    wanted: list[int] = np.asarray(ids).tolist()
+    missing = [row for row in wanted if row not in kept]
     flushed = time.monotonic()
-    with progress.task(f"score {chooser.name}", total=len(lacking), unit="rows") as task:
+    with progress.task(f"score {chooser.name}", total=len(missing), unit="rows") as task:
         try:
-            for at in range(0, len(lacking), ROWS_AT_A_TIME):
-                block = lacking[at : at + ROWS_AT_A_TIME]
+            for at in range(0, len(missing), ROWS_AT_A_TIME):
+                block = missing[at : at + ROWS_AT_A_TIME]
                 start = time.perf_counter()
                 kept |= _asked(chooser, split, block)
                 seconds += time.perf_counter() - start
@@ -109,16 +110,16 @@ def choices(
                     _write(file, kept, about, seconds)
                     flushed = time.monotonic()
         finally:
-            if lacking:
+            if missing:
                 _write(file, kept, about, seconds)
-    rows = [kept[row] for row in np.asarray(ids).tolist()]
+    rows = [kept[row] for row in wanted]
     said = [answer for _, answer in rows if answer is not None]
     return Choices(
         scores=np.array([scores for scores, _ in rows], dtype=np.float64).reshape(
             len(rows), store.header.candidates
         ),
         said=said if len(said) == len(rows) and rows else None,
-        scored=len(lacking),
+        scored=len(missing),
         seconds=round(seconds * len(rows) / max(1, len(kept)), 3),
         file=file,
     )
@@ -133,6 +134,19 @@ def kept_rows(
         RecloraError: the file is damaged.
     """
     return _read(_file(folder, split), _about(name, identity, split, store), store)[0]
+
+
+def lacking(chooser: Chooser, store: SequenceStore, split: str, ids: Ints, folder: Path) -> Ints:
+    """Those of ``ids`` that ``choices`` would score.
+
+    Raises:
+        RecloraError: as there.
+    """
+    kept, _ = _read(
+        _file(folder, split), _about(chooser.name, chooser.identity, split, store), store
+    )
+    rows: list[int] = np.asarray(ids).tolist()
+    return np.array([row for row in rows if row not in kept], dtype=np.int64)
 
 
 def _file(folder: Path, split: str) -> Path:
@@ -164,22 +178,32 @@ def _read(file: Path, about: dict[str, str], store: SequenceStore) -> tuple[dict
         return {}, 0.0
     try:
         told = json.loads(pq.read_schema(file).metadata[METADATA])
-        if {key: told.get(key) for key in about} != about:
+        if told.get("identity") != about["identity"]:
             return {}, 0.0
         table = pq.read_table(file).to_pydict()
         rows = dict(
             zip(table["row_id"], zip(table["scores"], table["said"], strict=True), strict=True)
         )
-        problem = _problem(rows, len(table["row_id"]), told, store)
+        problem = _foreign(told, about) or _problem(rows, len(table["row_id"]), told, store)
+        seconds = float(told["seconds"])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        problem, rows, told = str(error), {}, {}
+        problem, rows, seconds = str(error), {}, 0.0
     if problem:
         raise RecloraError(
             f"the kept scores are damaged ({problem})",
             where=str(file),
             hint="Score anew: `reclora evaluate --force` with the same options.",
         )
-    return rows, float(told["seconds"])
+    return rows, seconds
+
+
+def _foreign(told: dict[str, Any], about: dict[str, str]) -> str:
+    """What a file of this model says that it is of instead; empty where it is of the same."""
+    if told["split"] != about["split"]:
+        return f"it holds scores of {told['split']} rows"
+    if told["candidates"] != about["candidates"]:
+        return "it holds scores of other candidates than are prepared now"
+    return ""
 
 
 def _problem(rows: dict[int, Row], lines: int, told: dict[str, Any], store: SequenceStore) -> str:
@@ -193,6 +217,8 @@ def _problem(rows: dict[int, Row], lines: int, told: dict[str, Any], store: Sequ
         return f"a row without {store.header.candidates} scores"
     if any(np.isnan(scores).any() for scores, _ in rows.values()):
         return "a score that is not a number"
+    if len({said is None for _, said in rows.values()}) > 1:
+        return "rows with an answer in words and rows without one"
     return ""
 
 

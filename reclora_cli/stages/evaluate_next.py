@@ -19,9 +19,10 @@ from reclora_cli import processes
 from reclora_cli.data.sequences.rows import Ints
 from reclora_cli.data.sequences.store import SequenceStore
 from reclora_cli.errors import UsageError, did_you_mean
+from reclora_cli.metrics.choices import normalised
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, fingerprint
-from reclora_cli.scoring.choice_files import Choices, choices
+from reclora_cli.scoring.choice_files import Choices, choices, lacking
 from reclora_cli.seeding import numpy_stream
 from reclora_cli.stages import evaluation_next_tables as tables
 from reclora_cli.stages import locate
@@ -94,7 +95,8 @@ def run(
     against = _reference(found, reference)
     if dry_run:
         result = _about(recipe, store, ids, found, against)
-        return replace(result, plan=_plan(found, recipe, store, ids), seconds=watch.seconds)
+        plan = _plan(found, recipe, store, ids, force=force)
+        return replace(result, plan=plan, seconds=watch.seconds)
     with workspace.writing():
         result = _compared(recipe, workspace, store, ids, found, against, progress, force=force)
         result = replace(result, seconds=watch.seconds, saved=[str(file) for file in save])
@@ -136,7 +138,7 @@ def _compared(
     asked = [_asked(one, store, split, ids, progress, force=force) for one in found]
     titles = store.items["title"].astype(str).to_numpy()[store.candidates(split)[ids]].tolist()
     measured = [Measured(scores, store.truth(split)[ids], titles) for scores in asked]
-    held = measured[against]
+    held, ambiguous = measured[against], _ambiguous(titles)
     about = _about(recipe, store, ids, found, against)
     name = fingerprint([one.chooser.identity for one in found])[:8]
     folder = workspace.dataset(recipe.data.source) / "evaluations-next"
@@ -150,7 +152,7 @@ def _compared(
                 method=one.method,
                 identity=one.chooser.identity,
                 figures=own.figures(settings, recipe.seed),
-                ambiguous=_ambiguous(titles, own),
+                ambiguous=ambiguous,
                 ambiguous_answers=int((own.words.matches > 1).sum()) if own.words else None,
                 scored=scores.scored,
                 seconds=scores.seconds,
@@ -183,10 +185,9 @@ def _asked(
         one.chooser.close()
 
 
-def _ambiguous(titles: Sequence[Sequence[str]], measured: Measured) -> int:
-    if measured.words:
-        return int(measured.words.ambiguous.sum())
-    return sum(len(set(row)) < len(row) for row in titles)
+def _ambiguous(titles: Sequence[Sequence[str]]) -> int:
+    """Rows of whose candidates two read the same."""
+    return sum(len({normalised(title) for title in row}) < len(row) for row in titles)
 
 
 def _reference(found: Sequence[NextContestant], wanted: str | None) -> int:
@@ -242,16 +243,23 @@ def _about(
 
 
 def _plan(
-    found: Sequence[NextContestant], recipe: Recipe, store: SequenceStore, ids: Ints
+    found: Sequence[NextContestant], recipe: Recipe, store: SequenceStore, ids: Ints, *, force: bool
 ) -> list[NextPlanned]:
-    """From a few rows of each model; kept scores are not looked up."""
     split, planned = recipe.evaluate.split, []
     for one in found:
-        probe = ids[np.linspace(0, len(ids) - 1, min(_PROBED_ROWS, len(ids))).astype(np.int64)]
-        one.chooser.choose(split, probe[:1])
+        missing = ids if force else lacking(one.chooser, store, split, ids, one.folder)
+        seconds = _predicted(one, split, missing) if len(missing) else 0.0
+        planned.append(NextPlanned(one.name, one.kind, one.method, len(missing), seconds))
+    return planned
+
+
+def _predicted(one: NextContestant, split: str, ids: Ints) -> float:
+    """Seconds that scoring ``ids`` takes, from a few of them scored now."""
+    probe = ids[np.linspace(0, len(ids) - 1, min(_PROBED_ROWS, len(ids))).astype(np.int64)]
+    try:
+        one.chooser.choose(split, probe[:1])  # Loads the model.
         start = time.perf_counter()
         one.chooser.choose(split, probe)
-        seconds = (time.perf_counter() - start) / max(1, len(probe)) * len(ids)
+        return (time.perf_counter() - start) / len(probe) * len(ids)
+    finally:
         one.chooser.close()
-        planned.append(NextPlanned(one.name, one.kind, one.method, len(ids), seconds))
-    return planned

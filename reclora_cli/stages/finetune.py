@@ -222,6 +222,7 @@ def _planned(training: LmTraining, progress: Progress) -> FinetuneResult:
     fitting_start(recipe, planner.adapter, lies.identity, progress)
     speaker = silent_speaker(recipe, planner, lies)
     examples = material.sampled(speaker, _SAMPLED_FOR_PLAN, progress)
+    planner.answer_tokens = max(map(len, examples.answers))
     prompts = material.prompts
     plan = plan_tuning(
         recipe, make, planner, examples, len(rows), prompts, training.device, progress

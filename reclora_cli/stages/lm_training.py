@@ -115,7 +115,7 @@ class LmTraining:
         speaker = classroom.speaker(self.recipe)
         cache = self.artefact.path / "representations.safetensors"
         examples = self.material.examples(classroom, cache)
-        read = hashes_of(speaker, self.rows, examples)
+        read = hashes_of(speaker, self.rows, examples, self.material.vectors())
         if repeated:
             repeated.require(read, self.artefact.path)
         with self._adapter(speaker, examples, progress) as adapter:

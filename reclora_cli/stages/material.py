@@ -75,6 +75,10 @@ class Material(Protocol):
         """(d,) of the CRM's answer, for a gate that starts at it."""
         ...
 
+    def vectors(self) -> torch.Tensor | None:
+        """(V, D) that prompts name items by, beside their titles; ``None`` where they do not."""
+        ...
+
     def users(self) -> Rows:
         """Who each row is of, (n,)."""
         ...
@@ -141,6 +145,9 @@ class RatedRows:
         if locate.gate_start(self._recipe) != "crm":
             return None
         return torch.from_numpy(self._together.from_main(self.sources.crm.answer_direction))
+
+    def vectors(self) -> torch.Tensor | None:
+        return None
 
     def users(self) -> Rows:
         return np.asarray(self.sources.store.row_user(self.rows), dtype=np.int64)

@@ -1,6 +1,6 @@
 """Who is asked which candidate comes next: runs, sequence encoders, the untuned LM, popularity.
 
-Nothing is loaded before a row must really be scored; kept scores need no model.
+No LM is loaded before a row must really be scored; kept scores need none.
 """
 
 from __future__ import annotations
@@ -25,14 +25,11 @@ from reclora_cli.scoring.choice_scorer import Chosen as ChosenByLm
 from reclora_cli.scoring.choice_scorer import choose
 from reclora_cli.stages import locate, runs
 from reclora_cli.stages.assemble import Speaker, load_speaker
-from reclora_cli.stages.next_sources import NextSources
+from reclora_cli.stages.next_sources import BEYOND, NextSources
 from reclora_cli.workspace import Workspace
 
 Chosen = tuple[NDArray[np.float64], list[str] | None]
 Ask = Callable[[str, Ints, Progress], Chosen]
-
-_BEYOND = 4
-"""Tokens that an answer may be longer than the longest title: room to be wrong in."""
 
 
 class LazyChooser:
@@ -144,7 +141,9 @@ def _zero_shot(recipe: Recipe, workspace: Workspace, device: torch.device) -> Ne
     """The frozen LM with the text prompts of ``recipe``."""
     bare = recipe.model_copy(update={"adapter": recipe.adapter.model_copy(update={"kind": "none"})})
     place = find(bare.lm.name)
-    identity = fingerprint(place.identity, bare.lm, bare.next.prompt.template)[:16]
+    sequences = locate.store(bare, workspace).identity()
+    template = bare.next.prompt.template
+    identity = fingerprint(place.identity, bare.lm, template, sequences)[:16]
     chooser = LazyChooser("zero-shot", identity, lambda: _lm_ask(bare, workspace, device, None))
     kept = workspace.dataset(bare.data.source) / "zero-shot" / locate.slug(bare.lm.name) / "scores"
     return NextContestant(chooser, "zero-shot", "zero-shot", kept)
@@ -174,17 +173,15 @@ def _encoders(
 
 
 def _opens_encoder(recipe: Recipe, workspace: Workspace, device: torch.device) -> Callable[[], Ask]:
-    def opened() -> Ask:
-        sources = NextSources(recipe, workspace, device)
-        scorer, store = sources.encoder, sources.store
+    """Loaded at once: scores that it gave other sequences are not to be read as of these."""
+    sources = NextSources(recipe, workspace, device)
+    scorer, store = sources.encoder, sources.store
 
-        def ask(split: str, ids: Ints, progress: Progress) -> Chosen:
-            rows, candidates = store.split(split).chosen(ids), store.candidates(split)[ids]
-            return scorer.score(rows, candidates).astype(np.float64), None
+    def ask(split: str, ids: Ints, progress: Progress) -> Chosen:
+        rows, candidates = store.split(split).chosen(ids), store.candidates(split)[ids]
+        return scorer.score(rows, candidates).astype(np.float64), None
 
-        return ask
-
-    return opened
+    return lambda: ask
 
 
 def _popularity(recipe: Recipe, workspace: Workspace) -> NextContestant:
@@ -250,7 +247,7 @@ def ask_lm(
         device=sources.device,
         end_id=speaker.framing.end_id,
         batch_tokens=recipe.evaluate.batch_tokens,
-        longest=max(map(len, answers)) + _BEYOND,
+        longest=max(map(len, answers)) + BEYOND,
     )
     said = speaker.lm.tokenizer.batch_decode(found.said, skip_special_tokens=True)
     return found, [str(words).strip() for words in said]

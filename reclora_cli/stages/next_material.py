@@ -92,11 +92,11 @@ class Sequels:
         return replace(made, representation=drawn_representation(len(made), self.width()))
 
     def make_adapter(self, model: nn.Module, width: int | None) -> Adapter:
-        made = make_adapter(self._recipe, model, width)
-        if not locate.hybrid(self._recipe):
+        made, vectors = make_adapter(self._recipe, model, width), self.vectors()
+        if vectors is None:
             return made
         seed = stream_seed(self._recipe.seed, "projector")
-        return AdapterWithVectors(made, model, self._vectors(), seed=seed)
+        return AdapterWithVectors(made, model, vectors, seed=seed)
 
     def width(self) -> int | None:
         if locate.informed(self._recipe):
@@ -111,7 +111,9 @@ class Sequels:
         known = np.asarray(self.sources.store.split("train").user[self.rows], dtype=np.int64)
         return np.where(known >= 0, known, -1 - np.arange(len(known)))
 
-    def _vectors(self) -> torch.Tensor:
+    def vectors(self) -> torch.Tensor | None:
+        if not locate.hybrid(self._recipe):
+            return None
         if locate.crm(self._recipe, self._workspace).manifest() is None:  # Of a plan alone.
             return torch.zeros(self.sources.store.header.items, self.sources.representation_width)
         return self._together.from_main(self.sources.item_vectors)
@@ -180,6 +182,12 @@ def check_settings(recipe: Recipe) -> None:
             "loss: answers compares yes and no, which the task next does not ask for",
             where="finetune.loss",
             hint="Use --set finetune.loss=tokens.",
+        )
+    if recipe.gate.input == "user" and locate.gated(recipe):
+        raise UsageError(
+            "z has no target in it: of the task next, gate.input is row, shuffled, random or none",
+            where="gate.input",
+            hint="Use --set gate.input=row.",
         )
     if recipe.gate.start == "crm" and locate.gated(recipe):
         raise UsageError(

@@ -15,7 +15,7 @@ from reclora_cli.catalog import NEXT_TEMPLATES
 from reclora_cli.crm.sequence.storage import load_encoder
 from reclora_cli.data.sequences.rows import Ints, SequenceRows
 from reclora_cli.data.sequences.store import SequenceStore
-from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.errors import RecloraError
 from reclora_cli.lora.vector_tokens import vocabulary_of
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.prompt.next_encode import NextPrompts
@@ -26,6 +26,9 @@ from reclora_cli.stages import locate
 from reclora_cli.stages.assemble import Speaker
 from reclora_cli.workspace import Workspace
 
+BEYOND = 4
+"""Tokens that an answer may be longer than the longest title: room to be wrong in."""
+
 _FRACTION = 0.5
 
 
@@ -35,12 +38,7 @@ class NextSources:
     def __init__(self, recipe: Recipe, workspace: Workspace, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self._workspace = workspace
-        if recipe.gate.input == "user" and locate.gated(recipe):
-            raise UsageError(
-                "z has no target in it: of the task next, gate.input is row, shuffled, random or "
-                "none",
-                where="gate.input",
-            )
+        self._prompts: tuple[Speaker, NextPrompts] | None = None
 
     @cached_property
     def store(self) -> SequenceStore:
@@ -104,7 +102,12 @@ class NextSources:
         return table.detach()[1:].float().cpu().clone()
 
     def prompts(self, speaker: Speaker) -> NextPrompts:
-        """What writes rows as prompts for ``speaker``."""
+        """What writes rows as prompts for ``speaker``; made once, for it tokenises every title."""
+        if self._prompts is None or self._prompts[0] is not speaker:
+            self._prompts = speaker, self._prompts_of(speaker)
+        return self._prompts[1]
+
+    def _prompts_of(self, speaker: Speaker) -> NextPrompts:
         wordings = NEXT_TEMPLATES.load(
             self.recipe.next.prompt.template, where="next.prompt.template"
         )
@@ -114,7 +117,7 @@ class NextSources:
             wordings,
             self.titles,
             vocabulary_of(speaker.lm.model.get_input_embeddings()),
-            speaker.lm.context - longest,
+            speaker.lm.context - longest - BEYOND,
         )
 
     def answers(self, speaker: Speaker) -> list[list[int]]:

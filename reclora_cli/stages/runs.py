@@ -99,10 +99,12 @@ def choose(
 
     Raises:
         MissingInputError: the dataset has no finished run.
-        UsageError: none is called so, or several begin so, or it is one of another dataset.
+        UsageError: none is called so, or several begin so, or it is one of another dataset or
+            task.
     """
     known = finished(workspace, dataset, task)
     if name is not None:
+        _refuse_of_other_task(workspace, dataset, name, known)
         _refuse_elsewhere(workspace, dataset, name, known)
     if not known:
         raise MissingInputError(
@@ -203,6 +205,22 @@ def check_inputs(run: Run, workspace: Workspace) -> None:
             f"its {' and '.join(changed)} changed since it was tuned",
             where=run.name,
             hint="Tune it again: `reclora finetune` with the same options.",
+        )
+
+
+def _refuse_of_other_task(
+    workspace: Workspace, dataset: str, name: str, here: Sequence[Run]
+) -> None:
+    """Say of which task a run is that is called ``name``, and not looked at."""
+    if any(run.name.startswith(name) for run in here):
+        return
+    found = [run for run in finished(workspace, dataset) if run.name.startswith(name)]
+    if found:
+        raise UsageError(
+            f"{found[0].name} is a run of the task {found[0].recipe.task}, and this is about the "
+            "other one",
+            where="--run",
+            hint=f"Name the recipe that it was tuned by: --recipe {dataset}, or {dataset}-next.",
         )
 
 

@@ -20,6 +20,7 @@ from reclora_cli.cli.render import (
     compared_runs,
     demo,
     evaluate,
+    evaluate_next,
     explain,
     explain_next,
     export,
@@ -38,7 +39,7 @@ from reclora_cli.metrics.compare import Figure, UserFigure
 from reclora_cli.stages.break_downs import NAMES
 from reclora_cli.stages.evaluated import short_names
 from reclora_cli.stages.list_runs import RunsList
-from tests.cli import results, results_of_rows, results_of_runs
+from tests.cli import results, results_of_next, results_of_rows, results_of_runs
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
     "prepare": lambda: prepare.render(results.prepare()),
@@ -74,6 +75,12 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     "evaluate over seeds": lambda: evaluate.render(results.evaluate(seeds=[results.seeds()])),
     "evaluate plan": lambda: evaluate.render(
         results.evaluate(dry_run=True, models=[], differences=[], plan=results.planned())
+    ),
+    "evaluate next": lambda: evaluate_next.render(results_of_next.evaluate_next()),
+    "evaluate next plan": lambda: evaluate_next.render(
+        results_of_next.evaluate_next(
+            dry_run=True, models=[], differences=[], plan=results_of_next.planned()
+        )
     ),
     "explain": lambda: explain.render(results.explain()),
     "explain without gate": lambda: explain.render(results.explain(gate=None)),
@@ -191,6 +198,36 @@ def test_a_section_that_one_recipe_lacks_is_named_and_not_spelt_out():
 def test_a_refused_comparison_says_so_plainly():
     text = " ".join(drawn(VIEWS["refused comparison"]()).split())
     assert "Figures are not compared: the runs are of other datasets." in text
+
+
+def heads(text: str) -> list[str]:
+    """The line above each ruled one: what a table's columns are called."""
+    lines = text.splitlines()
+    return [lines[at - 1] for at, line in enumerate(lines) if line.strip().startswith("──")]
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_an_evaluation_of_next_items_has_each_head_on_one_line(width: int):
+    ranking, words, differences = heads(drawn(VIEWS["evaluate next"](), width))
+    for title in ("by ranking", "HR@1 [95%]", "NDCG@5 [95%]", "MRR [95%]"):
+        assert title in ranking
+    for title in ("by words", "HR@1 of valid [95%]", "ValidRatio [95%]"):
+        assert title in words
+    for title in ("difference", "HR@1 [95%]", "hits alone", "McNemar p"):
+        assert title in differences
+
+
+def test_an_evaluation_of_next_items_tells_chance_ambiguity_and_what_was_never_seen():
+    text = " ".join(drawn(VIEWS["evaluate next"]()).split())
+    for said in (
+        "By chance HR@1 is .050.",
+        "Truths that are in no training row: 2.",
+        "two candidates share a title: 3",
+        "minus ilora-hybrid-separate-gates-k4",
+        "-.0574 [-.139, +.025]",
+        "11 : 18",
+    ):
+        assert said in text
 
 
 def test_prepare_tells_table_1():

@@ -21,6 +21,7 @@ from reclora_cli.cli.options import (
 )
 from reclora_cli.cli.session import Session, existing, require_ratings, session
 from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
+from reclora_cli.registry import Registry
 
 if TYPE_CHECKING:
     from reclora_cli.recipe import Recipe
@@ -166,13 +167,15 @@ def _among_candidates(
     """Of the task ``next``: who picks what came next."""
     from reclora_cli.cli.render import evaluate_next as view
 
-    names: list[str | None] = [*chosen_crms(model, catalog.SEQUENCE_ENCODERS)]
+    names: list[str | None] = [*_models(model, catalog.SEQUENCE_ENCODERS, crm=how["encoder"])]
     each = [
         opened.recipe_of_any_task(recipe_options, {**values, "crm.model": name})
         for name in names or [None]
     ]
+    if means_all(model):
+        each = _trained(opened, each)
     if not how["dry_run"]:
-        alone = how["encoder"] and not how["runs"] and not opened.has_run(each[0])
+        alone = how["encoder"] and not (how["lm"] and (how["runs"] or opened.has_run(each[0])))
         for recipe in each if names or alone else ():
             _train(opened, recipe, running)
     result = opened.call(
@@ -185,10 +188,10 @@ def _among_candidates(
     opened.console.result(result, view.render(result))
 
 
-def _models(given: str | None, *, crm: bool) -> list[str]:
+def _models(given: str | None, known: Registry = catalog.CRMS, *, crm: bool) -> list[str]:
     if given is not None and not crm:
         raise UsageError("CRMs are both named and left out", where="--model and --no-crm")
-    return chosen_crms(given)
+    return chosen_crms(given, known)
 
 
 def _break_downs(given: str | None) -> list[str]:

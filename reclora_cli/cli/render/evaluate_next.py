@@ -17,7 +17,7 @@ from reclora_cli.cli.render.figures import (
     p_value,
 )
 from reclora_cli.cli.render.layout import Fitted, heading, indented, stack, table
-from reclora_cli.metrics.compare import Figure
+from reclora_cli.metrics.compare import Difference, Figure
 
 if TYPE_CHECKING:
     from reclora_cli.stages.next_evaluated import EvaluateNextResult
@@ -74,7 +74,7 @@ def _head(result: EvaluateNextResult) -> Text:
 def _chance(result: EvaluateNextResult) -> str:
     told = f"By chance HR@1 is {measure(result.chance, 3)}."
     if result.unseen_targets:
-        told += f" {count(result.unseen_targets)} truths are in no training row."
+        told += f" Truths that are in no training row: {count(result.unseen_targets)}."
     return f"{told} Intervals by {count(result.resamples)} bootstrap resamples."
 
 
@@ -101,8 +101,8 @@ def _said(result: EvaluateNextResult, names: dict[str, str], digits: int) -> Ren
     if not talkers:
         return Text("No model here answers in words.", "faint")
     note = "An answer is valid if it names one of the candidates, but for case and outer marks."
-    if any(model.ambiguous for model in talkers):
-        note += f" Candidates of {count(talkers[0].ambiguous)} rows share a title."
+    if talkers[0].ambiguous:
+        note += f" Rows of which two candidates share a title: {count(talkers[0].ambiguous)}."
     return Group(
         _figures(result, names, _SAID, "words", digits),
         Text(note, "faint"),
@@ -110,25 +110,27 @@ def _said(result: EvaluateNextResult, names: dict[str, str], digits: int) -> Ren
 
 
 def _differences(result: EvaluateNextResult, names: dict[str, str]) -> RenderableType:
-    made = table(
-        f"minus {names[result.reference]}",
-        "HR@1 (ranking)",
-        f"[{result.confidence:.0%}]",
-        "p",
-        "hits alone",
-        "McNemar p",
-    )
+    sure = f"[{result.confidence:.0%}]"
+    made = table("difference", f"HR@1 {sure}", "p", "hits alone", "McNemar p")
     for one in result.differences:
         ranked = one.figures["hit_ratio@1"]
         made.add_row(
             Text(names[one.model], "strong"),
-            difference(ranked.value),
-            interval(ranked.low, ranked.high) if ranked.low is not None else NONE,
+            _difference(ranked),
             p_value(ranked.p),
             f"{one.mcnemar.ours} : {one.mcnemar.theirs}",
             p_value(one.mcnemar.p),
         )
-    return made
+    note = f"By ranking, minus {names[result.reference]}; paired bootstrap over the same rows. "
+    note += "Hits alone: rows that one of the two hits and the other does not."
+    return Group(made, Text(note, "faint"))
+
+
+def _difference(found: Difference) -> Text:
+    if found.value is None or found.low is None or found.high is None:
+        return Text(difference(found.value))
+    limits = f" [{difference(found.low, 3)}, {difference(found.high, 3)}]"
+    return Text.assemble(difference(found.value), (limits, "faint"))
 
 
 def _plan(result: EvaluateNextResult) -> RenderableType:
