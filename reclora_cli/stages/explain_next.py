@@ -152,7 +152,8 @@ def _explained(
     of_encoder = _encoder_scores(sources, workspace, asked.split, ids, progress)
     speaker = load_speaker(recipe.lm, sources.device, progress)
     adapter = put_adapter(recipe, sources, speaker, chosen.artefact.path / "adapter")
-    found, said = ask_lm(recipe, sources, speaker, adapter, asked.split, ids)
+    answers = sources.answers(speaker)
+    found, said = ask_lm(recipe, sources, speaker, adapter, answers, asked.split, ids)
     informed = locate.informed(recipe)
     history = store.split(asked.split).history[asked.row]
     known = history[history >= 0].tolist()

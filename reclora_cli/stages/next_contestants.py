@@ -219,9 +219,10 @@ def _lm_ask(recipe: Recipe, workspace: Workspace, device: torch.device, folder: 
     sources = NextSources(recipe, workspace, device)
     speaker = load_speaker(recipe.lm, device)
     adapter = put_adapter(recipe, sources, speaker, folder)
+    answers = sources.answers(speaker)
 
     def ask(split: str, ids: Ints, progress: Progress) -> Chosen:
-        found, said = ask_lm(recipe, sources, speaker, adapter, split, ids)
+        found, said = ask_lm(recipe, sources, speaker, adapter, answers, split, ids)
         return found.log_likelihood, said
 
     return ask
@@ -232,12 +233,16 @@ def ask_lm(
     sources: NextSources,
     speaker: Speaker,
     adapter: Adapter,
+    answers: Sequence[Sequence[int]],
     split: str,
     ids: Ints,
 ) -> tuple[ChosenByLm, list[str]]:
-    """What the LM makes of the candidates of rows, and what it says in words."""
+    """What the LM makes of the candidates of rows, and what it says in words.
+
+    Args:
+        answers: ``sources.answers(speaker)``: made once, for it tokenises every title.
+    """
     rows, candidates = sources.store.split(split).chosen(ids), sources.store.candidates(split)[ids]
-    answers = sources.answers(speaker)
     found = choose(
         speaker.lm.model,
         adapter,
