@@ -127,7 +127,9 @@ def _to_score(artefact: Artefact, grid: Grid, workspace: Workspace) -> int:
         rows = evaluate_next.choose_ids(SequenceStore(store.path), grid.base)
     else:
         rows = choose_rows(InteractionsStore(store.path), grid.base.evaluate, grid.base.seed)
-    kept = [_rows_in(file) for file in (artefact.path / "scores").glob("*.parquet")]
+    # Rows of the task next are numbered in each split anew.
+    files = f"next-{grid.base.evaluate.split}.parquet" if grid.task == "next" else "*.parquet"
+    kept = [_rows_in(file) for file in (artefact.path / "scores").glob(files)]
     return int((~np.isin(rows, np.concatenate(kept))).sum()) if kept else len(rows)
 
 

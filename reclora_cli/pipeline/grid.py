@@ -6,7 +6,7 @@ place: see ``stages.locate``. So a grid is trained by asking for its runs one af
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -94,8 +94,7 @@ class Grid:
     @property
     def alignment(self) -> AlignmentRecipe:
         """Of how many rows gradients are compared."""
-        sizes: Mapping[str, SizeRecipe] = self.experiment.sizes
-        return sizes[self.size].alignment
+        return self.experiment.sizes[self.size].alignment  # type: ignore[index]
 
     def with_alignment(self, clusters: int | None, rows: int | None) -> Grid:
         """With other clusters or rows of them than the size's; the name tells them apart.

@@ -41,6 +41,9 @@ from reclora_cli.workspace import Stopwatch, Workspace, atomic_file
 BATCHES = 8
 """Disjoint batches, each with an equal part of every cluster; the interval comes from them."""
 
+Products = tuple[runs.Run, NDArray[np.float64]]
+"""A run, and the (N, N) inner products of its gradients."""
+
 _FORMAT = 1
 _BLOCK = 1 << 18
 """Coordinates that are multiplied in double precision at a time."""
@@ -123,16 +126,12 @@ def run(
     reading = next((one for _, one in named if locate.needs_crm(one)), named[0][1])
     sources = NextSources(reading, workspace, chosen)
     found = cluster_rows(sources, reading.seed, clusters, rows)
-    batches = dealt(found)
-    classroom = Classroom(chosen, progress)
-    products, taken = {}, 0
+    batches, classroom = dealt(found), Classroom(chosen, progress)
+    products: dict[str, Products] = {}
+    taken = 0
     for label, recipe in named:
-        opened = runs.choose(
-            workspace, recipe.data.source, locate.run(recipe, workspace).name, "next"
-        )
-        runs.check_inputs(opened, workspace)
-        key = fingerprint(_FORMAT, opened.artefact.identity(), [one.tolist() for one in batches])
-        file = folder / f"gradients-{opened.name}-{key[:8]}.npy"
+        opened = _run_of(recipe, workspace)
+        file = _file(folder, opened, batches)
         if not file.is_file():
             made = _products(opened, batches, workspace, classroom, chosen, progress)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +139,22 @@ def run(
                 np.save(writing, made)
             taken += 1
         products[label] = opened, np.load(file)
-    return _result(products, reference, reading, workspace, found, batches, taken, watch.seconds)
+    count = len(batches) // clusters
+    of_batches = np.array([len(batch) for batch in batches]).reshape(-1, count)
+    confidence = reading.evaluate.confidence
+    return AlignmentResult(
+        dataset=reading.data.source,
+        encoder=locate.crm(reading, workspace).name,
+        seed=reading.seed,
+        sampled=found.sampled,
+        sizes=found.sizes,
+        rows=[len(own) for own in found.drawn],
+        batches=count,
+        confidence=confidence,
+        runs=_compared(products, of_batches, reference, confidence),
+        kept=taken == 0,
+        seconds=watch.seconds,
+    )
 
 
 def dealt(found: RowClusters) -> list[NDArray[np.int64]]:
@@ -178,6 +192,20 @@ def inner_products(gradients_NP: torch.Tensor) -> NDArray[np.float64]:
     return found.numpy()
 
 
+def _run_of(recipe: Recipe, workspace: Workspace) -> runs.Run:
+    name = locate.run(recipe, workspace).name
+    opened = runs.choose(workspace, recipe.data.source, name, "next")
+    runs.check_inputs(opened, workspace)
+    return opened
+
+
+def _file(folder: Path, opened: runs.Run, batches: Sequence[NDArray[np.int64]]) -> Path:
+    """Where the run's inner products of these rows are kept."""
+    rows = [batch.tolist() for batch in batches]
+    key = fingerprint(_FORMAT, opened.artefact.identity(), rows)
+    return folder / f"gradients-{opened.name}-{key[:8]}.npy"
+
+
 def _products(
     opened: runs.Run,
     batches: Sequence[NDArray[np.int64]],
@@ -205,26 +233,17 @@ def _products(
     return inner_products(gradients)
 
 
-def _result(
-    products: dict[str, tuple[runs.Run, NDArray[np.float64]]],
-    reference: str | None,
-    reading: Recipe,
-    workspace: Workspace,
-    found: RowClusters,
-    batches: Sequence[NDArray[np.int64]],
-    taken: int,
-    seconds: float,
-) -> AlignmentResult:
-    confidence, count = reading.evaluate.confidence, len(batches) // len(found.drawn)
-    rows = np.array([len(batch) for batch in batches]).reshape(-1, count)
+def _compared(
+    products: dict[str, Products], rows: NDArray[np.int64], reference: str | None, confidence: float
+) -> list[AlignedRun]:
+    """Args: rows (C, M) of each batch."""
     measured = {label: Gradients(inner, rows) for label, (_, inner) in products.items()}
-    aligned = []
+    found = []
     for label, (opened, _) in products.items():
-        told = measured[label].aligned(confidence)
-        apart = None
+        told, apart = measured[label].aligned(confidence), None
         if reference is not None and label != reference:
             apart = difference(measured[label], measured[reference], confidence, SIGNIFICANT)
-        aligned.append(
+        found.append(
             AlignedRun(
                 label=label,
                 run=opened.name,
@@ -236,19 +255,7 @@ def _result(
                 difference=apart,
             )
         )
-    return AlignmentResult(
-        dataset=reading.data.source,
-        encoder=locate.crm(reading, workspace).name,
-        seed=reading.seed,
-        sampled=found.sampled,
-        sizes=found.sizes,
-        rows=[len(own) for own in found.drawn],
-        batches=count,
-        confidence=confidence,
-        runs=aligned,
-        kept=taken == 0,
-        seconds=seconds,
-    )
+    return found
 
 
 def _parameters(opened: runs.Run) -> int:

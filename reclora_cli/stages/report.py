@@ -159,7 +159,8 @@ def run(workspace: Workspace) -> WorkspaceReport:
 def _dataset(workspace: Workspace, name: str, notes: list[str]) -> ReportedDataset:
     crms = _made(workspace.artefacts(name, "crm"), notes)
     tuned = workspace.artefacts(name, "runs")
-    finished = [*crms, *_made(tuned, notes, quiet=True)]
+    encoders = _made(workspace.artefacts(name, "encoders"), notes)
+    finished = [*crms, *encoders, *_made(tuned, notes, quiet=True)]
     kept = kept_evaluations.read_all(workspace, name)
     ablations, unread = kept_ablations.read_all(workspace, name)
     notes += [f"not readable: {file}" for file in (*kept.unreadable, *unread)]

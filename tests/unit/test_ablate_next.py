@@ -1,4 +1,4 @@
-"""Grids of the task ``next`` on tiny sequences: made once, compared on the same rows, told whole."""
+"""Grids of the task ``next`` on tiny sequences: made once, on the same rows, told whole."""
 
 from __future__ import annotations
 
