@@ -101,11 +101,12 @@ def draw(grid: Grid, found: AlignmentResult, folder: Path) -> list[str]:
     canvas.suptitle(_title(grid, found), fontsize=9, x=0.01, ha="left")
     maps = [_off_diagonal(one) for one in found.runs]
     low, high = min(map(np.nanmin, maps)), max(map(np.nanmax, maps))
-    shown = None
-    for axes, one, values in zip(every, found.runs, maps, strict=True):
-        shown = _heat(axes, one, values, float(low), float(high))
+    shown = [
+        _heat(axes, one, values, float(low), float(high))
+        for axes, one, values in zip(every, found.runs, maps, strict=True)
+    ]
     every[0].set_ylabel("cluster of training rows; like ones are neighbours")
-    canvas.colorbar(shown, ax=list(every), label="cosine of gradients", shrink=0.8)
+    canvas.colorbar(shown[0], ax=list(every), label="cosine of gradients", shrink=0.8)
     return write(canvas, grid, folder)
 
 

@@ -113,8 +113,11 @@ class Grid:
                 hint="They are of `reclora ablate --figure alignment`.",
             )
         alignment = self.alignment.model_copy(update=given)
-        own = self.experiment.sizes[self.size].model_copy(update={"alignment": alignment})  # type: ignore[index]
-        sizes = {**self.experiment.sizes, self.size: own}
+        update = {"alignment": alignment}
+        sizes = {
+            name: one.model_copy(update=update) if name == self.size else one
+            for name, one in self.experiment.sizes.items()
+        }
         return replace(
             self,
             name=f"{self.name}-{alignment.clusters}x{alignment.rows}",

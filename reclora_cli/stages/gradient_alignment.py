@@ -186,8 +186,8 @@ def matrices(adapter: Adapter) -> list[torch.nn.Parameter]:
 def inner_products(gradients_NP: torch.Tensor) -> NDArray[np.float64]:
     """(N, N), summed in double precision, a block of coordinates at a time."""
     found = torch.zeros(len(gradients_NP), len(gradients_NP), dtype=torch.float64)
-    for block in gradients_NP.split(_BLOCK, dim=1):
-        wide = block.double()
+    for at in range(0, gradients_NP.shape[1], _BLOCK):
+        wide = gradients_NP[:, at : at + _BLOCK].double()
         found += wide @ wide.T
     return found.numpy()
 
