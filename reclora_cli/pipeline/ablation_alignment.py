@@ -100,9 +100,10 @@ def draw(grid: Grid, found: AlignmentResult, folder: Path) -> list[str]:
     every = canvas.subplots(1, len(found.runs), squeeze=False)[0]
     canvas.suptitle(_title(grid, found), fontsize=9, x=0.01, ha="left")
     maps = [_off_diagonal(one) for one in found.runs]
-    low, high = min(map(np.nanmin, maps)), max(map(np.nanmax, maps))
+    low = float(np.floor(10 * min(map(np.nanmin, maps))) / 10)
+    high = float(np.ceil(10 * max(map(np.nanmax, maps))) / 10)
     shown = [
-        _heat(axes, one, values, float(low), float(high))
+        _heat(axes, one, values, low, high)
         for axes, one, values in zip(every, found.runs, maps, strict=True)
     ]
     every[0].set_ylabel("cluster of training rows; like ones are neighbours")
@@ -142,5 +143,5 @@ def _heat(axes: Any, one: AlignedRun, values: np.ndarray, low: float, high: floa
         value = values[row, column]
         colour = "white" if value < middle else "black"
         text = f"{value:.2f}".replace("0.", ".", 1)
-        axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     return shown

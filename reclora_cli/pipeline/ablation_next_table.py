@@ -27,9 +27,10 @@ _SHOWN = {
 """Figures in the order of columns; ``said`` is of answers in words, the others of the ranking."""
 
 _PUBLISHED = {
-    "said_hit_ratio@1_valid": "paper HR@1 said, of valid",
-    "said_valid_ratio": "paper Valid Ratio",
+    "said_hit_ratio@1_valid": "HR@1 said over valid answers",
+    "said_valid_ratio": "ValidRatio",
 }
+"""What LLaRA's authors print, of few rows: the note tells it."""
 _FIRST = {"models": "model", "ablation": "variant", "lines": "point", "efficiency": "model"}
 
 
@@ -42,7 +43,6 @@ def table_of(grid: Grid, cells: _Cells, evaluated: EvaluateNextResult) -> Table:
         *_first_seed(),
         *([(Column("over", digits=3, signed=True), _over)] if grid.reference else []),
         *_parameters(),
-        *_published(cells),
     ]
     return Table(
         columns=[column for column, _ in columns],
@@ -113,17 +113,6 @@ def _parameters() -> list[tuple[Column, _Fill]]:
     return [(Column("trains, M", digits=3), own), (Column("at 7B, M", digits=3), large)]
 
 
-def _published(cells: _Cells) -> list[tuple[Column, _Fill]]:
-    def of(name: str) -> _Fill:
-        return lambda cell, _: cell.published.get(name)
-
-    return [
-        (Column(title), of(name))
-        for name, title in _PUBLISHED.items()
-        if any(name in cell.published for cell in cells)
-    ]
-
-
 def _note(grid: Grid, cells: _Cells, evaluated: EvaluateNextResult) -> str:
     of = f"a seeded subset of {evaluated.of:,}" if evaluated.subset else "all there are"
     seeds = ", ".join(map(str, cells[0].seeds))
@@ -144,9 +133,17 @@ def _note(grid: Grid, cells: _Cells, evaluated: EvaluateNextResult) -> str:
             f"over: HR@1 minus that of {grid.reference}. * differs from it on the same rows: "
             f"p < {SIGNIFICANT}, paired bootstrap."
         )
-    if any(cell.published for cell in cells):
-        parts.append("The paper's figures: LLaRA's authors, Llama2-7B, the whole test split.")
+    printed = [f"{cell.label} {_printed(cell)}" for cell in cells if cell.published]
+    if printed:
+        parts.append(
+            f"LLaRA's authors print, with Llama2-7B on the whole test split: {'; '.join(printed)}."
+        )
     return " ".join(parts)
+
+
+def _printed(cell: NextCellResult) -> str:
+    known = {title: cell.published.get(name) for name, title in _PUBLISHED.items()}
+    return ", ".join(f"{title} {value:.4f}" for title, value in known.items() if value is not None)
 
 
 def _most_gates(cells: _Cells) -> str:

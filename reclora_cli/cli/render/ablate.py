@@ -69,10 +69,16 @@ def _names(files: Sequence[str]) -> str:
 def _table(made: TextTable) -> RenderableType:
     """Only the first column may wrap: figures stay in one line at 80 columns."""
     first, *others = made.columns
-    shown = table(first, *(name.replace("paper ", "paper\n") for name in others))
+    shown = table(first, *map(_head, others))
     for row in made.rows:
         shown.add_row(*(_cell(cell) for cell in row))
     return shown
+
+
+def _head(name: str) -> str:
+    """In two lines, where it is two words or says whose figures these are."""
+    broken = name.startswith("paper ") or len(name.split()) == 2
+    return name.replace(" ", "\n", 1) if broken else name
 
 
 def _cell(text: str) -> Text:
