@@ -129,6 +129,14 @@ VARIANTS = Registry(
 )
 """Changes of a method, for ``reclora ablate``; in the order of tables."""
 
+NEXT_VARIANTS = frozenset(
+    {
+        *("uniform-gate", "shuffled-crm", "random-crm", "weights-mixing", "full-mixing"),
+        *("guide-caser", "guide-gru4rec"),
+    }
+)
+"""Variants that change something of iLoRA; the others are of what the task ``rate`` alone has."""
+
 STAGES = Registry(
     "stage",
     {

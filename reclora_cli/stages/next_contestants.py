@@ -203,12 +203,17 @@ def _popularity(recipe: Recipe, workspace: Workspace) -> NextContestant:
 
 
 def put_adapter(
-    recipe: Recipe, sources: NextSources, speaker: Speaker, folder: Path | None
+    recipe: Recipe,
+    sources: NextSources,
+    speaker: Speaker,
+    folder: Path | None,
+    *,
+    trainable: bool = False,
 ) -> Adapter:
     """The adapter of ``folder`` inside the LM, with the projector of items if the run has one."""
     kind = recipe.adapter.kind if folder else "none"
     model = speaker.lm.model
-    adapter = open_adapter(kind, folder or Path(), model, speaker.lm.identity)
+    adapter = open_adapter(kind, folder or Path(), model, speaker.lm.identity, trainable=trainable)
     if folder and locate.hybrid(recipe):
         return AdapterWithVectors.opened(adapter, model, sources.item_vectors(), folder)
     return adapter

@@ -49,6 +49,7 @@ FLAGS: dict[str, set[str]] = {
     | {"--reference", "--model", "--by", "--plot", "--save"}
     | _OFTEN,
     "ablate": {"--table", "--figure", "--variants", "--size", "--seeds", "--jobs"}
+    | {"--clusters", "--cluster-rows"}
     | (_OFTEN - {"--force"}),
     "explain": {"--user", "--item", "--row", "--split", "--run", "--plot", "--recipe"}
     | _SHARED["place"]
