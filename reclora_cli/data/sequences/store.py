@@ -115,6 +115,10 @@ class SequenceStore:
         seen[np.unique(train.history[train.history >= 0])] = True
         return seen
 
+    def is_intact(self) -> bool:
+        """Whether every array and title is what was written: reads all of them."""
+        return _identity(self.folder, self.items) == self.header.identity
+
     def _read(self, split: str) -> SequenceRows:
         names = [field.name for field in fields(SequenceRows)]
         return SequenceRows(*(self._array(split, name) for name in names))
