@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -119,8 +120,6 @@ def cached(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def _users(workspace: Workspace, context: typer.Context, incomplete: str) -> list[str]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     prepared = workspace.datasets()
@@ -129,8 +128,8 @@ def _users(workspace: Workspace, context: typer.Context, incomplete: str) -> lis
     if dataset is None:
         return []
     file = workspace.store(dataset).path / "users.parquet"
-    ids = pq.read_table(file, columns=[_USER])[_USER].cast(pa.string())
-    return ids.filter(pc.starts_with(ids, incomplete)).slice(0, MOST_USERS).to_pylist()
+    ids = map(str, pq.read_table(file, columns=[_USER])[_USER].to_pylist())
+    return list(islice((name for name in ids if name.startswith(incomplete)), MOST_USERS))
 
 
 def _of_workspace(context: typer.Context, found: Callable[[Workspace], list[str]]) -> list[str]:
