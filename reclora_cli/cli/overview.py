@@ -16,7 +16,7 @@ FINISHED, UNFINISHED, UNREADABLE = "finished", "unfinished", "unreadable"
 
 
 @dataclass(frozen=True)
-class TestFigure:
+class KeptFigure:
     """The newest kept figure of an artefact on test rows.
 
     Attributes:
@@ -50,7 +50,7 @@ class Holding:
     state: str
     written: str
     figures: dict[str, Any]
-    test: TestFigure | None = None
+    test: KeptFigure | None = None
     best: bool = False
     step: int = 0
 
@@ -107,7 +107,7 @@ def _prepared(workspace: Workspace, dataset: str) -> list[Holding]:
 
 
 def _holding(
-    kind: str, dataset: str, artefact: Artefact, known: Mapping[str, TestFigure]
+    kind: str, dataset: str, artefact: Artefact, known: Mapping[str, KeptFigure]
 ) -> Holding:
     name = dataset if kind in {"dataset", "sequences"} else artefact.name
     try:
@@ -121,10 +121,10 @@ def _holding(
     return Holding(kind, name, dataset, FINISHED, manifest.written, manifest.figures, test)
 
 
-def _test_figures(workspace: Workspace, dataset: str) -> dict[str, TestFigure]:
+def _test_figures(workspace: Workspace, dataset: str) -> dict[str, KeptFigure]:
     """Identity of an artefact -> its newest figure on test rows."""
     return {
-        model.identity: TestFigure(model.figures["auc"], evaluation.rows, evaluation.rows_hash)
+        model.identity: KeptFigure(model.figures["auc"], evaluation.rows, evaluation.rows_hash)
         for evaluation in kept_evaluations.read_all(workspace, dataset).evaluations
         for model in evaluation.models
         if evaluation.split == "test" and "auc" in model.figures

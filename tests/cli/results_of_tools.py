@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reclora_cli import recipe as recipes
-from reclora_cli.cli.overview import Holding, NextStep, Overview, TestFigure
+from reclora_cli.cli.overview import Holding, KeptFigure, NextStep, Overview
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.stages import show_recipe
 from reclora_cli.stages.cache import CacheEntry, CacheList, PrunedCache
@@ -15,8 +15,8 @@ from reclora_cli.stages.show_recipe import ShownRecipe
 LONG_RUN = "reclora-uniform-gate-k16-70000-42bd19fc"
 
 
-def tested(auc: float, rows_hash: str = "a") -> TestFigure:
-    return TestFigure(Figure(auc, auc - 0.01, auc + 0.01), 97002, rows_hash)
+def scored(auc: float) -> KeptFigure:
+    return KeptFigure(Figure(auc, auc - 0.01, auc + 0.01), 97002, "a")
 
 
 def run(name: str, **changes: Any) -> Holding:
@@ -30,7 +30,7 @@ def home() -> Overview:
     table_1 = {"samples": 970009, "users": 6040}
     dataset = Holding("dataset", "ml-1m", "ml-1m", "finished", "2026-11-21", table_1)
     many = [run(f"reclora-k16-{at}-00000000") for at in range(9)]
-    best = run(LONG_RUN, test=tested(0.8066), best=True)
+    best = run(LONG_RUN, test=scored(0.8066), best=True)
     half = run("rella-1024-00000000", state="unfinished", written="", figures={}, step=200)
     crm = Holding("crm", "sim-12345678", "ml-1m", "unreadable", "", {})
     steps = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_damaged_file_ends_with_1_and_the_command_that_mends_it(
     done = doctor(reclora, tiny_copy)
     assert done.code == 1
     assert "label.npy is not what was written" in done.out
-    assert "reclora prepare ml-1m --force" in done.out
+    assert "reclora prepare ml-1m --force" in " ".join(done.out.split())
     assert doctor(reclora, tiny_copy, "--json").json["usable"] is False
 
 
@@ -59,7 +60,7 @@ def test_a_broken_lm_in_the_cache_ends_with_1(
     (own_cache / "model.safetensors").unlink()
     done = doctor(reclora, tiny_world)
     assert done.code == 1
-    assert "reclora cache prune lm/tiny-0123456789ab" in done.out
+    assert "reclora cache prune lm/tiny-0123456789ab" in " ".join(done.out.split())
 
 
 def test_a_device_that_is_not_there_is_a_usage_error(reclora: Reclora, tiny_world: TinyWorld):
@@ -102,14 +103,14 @@ def test_what_was_used_today_is_not_old(reclora: Reclora, own_cache: Path):
 
 def test_on_a_terminal_the_answer_decides(own_cache: Path, tmp_path: Path):
     process, screen = on_a_terminal(
-        tmp_path, "cache", "prune", "--all", RECLORA_CACHE=str(own_cache.parent.parent)
+        ["cache", "prune", "--all"], tmp_path, RECLORA_CACHE=str(own_cache.parent.parent)
     )
-    import os
-
     read_until(screen, "[y/N]")
     os.write(screen, b"n\n")
-    assert process.wait(timeout=30) == 0
+    assert "Nothing was removed" in read_until(screen, "removed.")
+    assert process.wait(20) == 0
     assert own_cache.is_dir()
+    os.close(screen)
 
 
 # -- config -------------------------------------------------------------------------------------
@@ -121,6 +122,12 @@ def test_the_recipe_is_printed_as_a_file_that_gives_it_again(reclora: Reclora, t
     file.write_text(done.out)
     assert yaml.safe_load(done.out)["seed"] == 3
     assert recipes.load(file) == recipes.load("ml-1m", method="rella", overrides=["seed=3"])
+
+
+def test_a_long_value_stays_on_its_line_in_a_pipe(reclora: Reclora):
+    long = "x" * 300
+    done = reclora("config", "show", "--recipe", "ml-1m", "--set", f"lm.name={long}")
+    assert f"  name: {long}\n" in done.out
 
 
 def test_origins_name_flags_and_layers(reclora: Reclora):
@@ -165,8 +172,6 @@ def test_a_damaged_artefact_leads_to_the_doctor(reclora: Reclora, tiny_copy: Tin
     assert "reclora doctor" in [step["command"] for step in found["next_steps"]]
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["cache", "ls"], ["config", "show", "--recipe", "ml-1m"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["cache", "ls"], ["runs", "ls"]])
 def test_a_pipe_gets_neither_colour_nor_movement(reclora: Reclora, arguments: list[str]):
     assert "\x1b" not in reclora(*arguments).out

@@ -96,7 +96,6 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     "cache": lambda: cache.listed(results_of_tools.cache()),
     "pruned cache": lambda: cache.pruned(results_of_tools.pruned()),
     "config": lambda: config.render(results_of_tools.recipe()),
-    "config with origins": lambda: config.with_origins(results_of_tools.recipe()),
     "doctor": lambda: doctor.render(results_of_tools.diagnosis()),
 }
 

@@ -258,6 +258,10 @@ def test_a_full_disk_is_broken_and_a_nearly_full_one_a_warning(free: int, state:
     assert machine._room(disk).state == state
 
 
+def test_gpus_are_counted_where_there_are_none_too():
+    assert devices.gpus() == torch.cuda.device_count()
+
+
 def test_every_device_is_one_that_can_be_picked():
     assert devices.every()[0] == devices.pick("cpu")
     total, free = (

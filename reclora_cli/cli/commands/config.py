@@ -66,7 +66,10 @@ def show(
         flags = {**_FLAGS, "seed": "--seed", "lm.name": "--llm"}
         named = {key: _named(layer, flags.get(key)) for key, layer in origins.items()}
         result = show_recipe.run(recipe, named)
-        opened.console.result(result, view.with_origins(result) if origin else view.render(result))
+        if origin or opened.console.json:
+            opened.console.result(result, view.render(result))
+        else:
+            opened.console.line(result.yaml.rstrip())
 
 
 def _named(layer: str, flag: str | None) -> str:

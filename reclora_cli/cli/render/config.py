@@ -1,4 +1,4 @@
-"""A recipe as YAML, or key by key with the layer that set each."""
+"""A recipe key by key, with the layer that set each."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ _BASE = "base.yaml"
 
 
 def render(result: ShownRecipe) -> RenderableType:
-    """The recipe as a file."""
-    return Text(result.yaml.rstrip())
-
-
-def with_origins(result: ShownRecipe) -> RenderableType:
     """Every key with its value and layer; what is not of base.yaml stands out."""
     layers = ", ".join(f"{name} {count(keys)}" for name, keys in result.layers.items())
     return stack(
