@@ -71,6 +71,12 @@ def _chosen(made: Sequence[Holding]) -> tuple[list[Holding], str]:
 
 
 def _few(holdings: Sequence[Holding]) -> Table:
+    """Figures on test rows; where nothing has any, what each holds."""
+    if not any(one.test for one in holdings):
+        made = table("", "name", "state", "holds", left=("name", "state", "holds"))
+        for one in holdings:
+            made.add_row(Text(one.kind, "key"), _name(one), _state(one), _holds(one))
+        return made
     made = table("", "name", "state", "test AUC", "n", left=("name", "state"))
     for one in holdings:
         auc, rows = _test(one)
@@ -127,7 +133,7 @@ def _holds(holding: Holding) -> str:
         return f"{count(figures['samples'])} rows of {count(figures['users'])} users"
     if holding.kind == "sequences":
         rows = "/".join(count(figures[name]) for name in ("train", "valid", "test"))
-        return f"{rows} sequences, {figures['candidates']} candidates"
+        return f"{rows} rows, {figures['candidates']} candidates"
     if holding.kind == "encoder":
         return f"validation NDCG@5 {measure(figures['validation']['figures']['ndcg@5'])}"
     if holding.kind == "index":

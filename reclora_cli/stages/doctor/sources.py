@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from reclora_cli import catalog
-from reclora_cli.data.download.connection import local_path, reason, shown, unreachable
+from reclora_cli.data.download.connection import local_path, shown, unreachable
 from reclora_cli.data.download.package_index import pip_settings
 from reclora_cli.data.sources.base import FilesAddress, ZipAddress
 from reclora_cli.lm import hub
@@ -125,10 +126,21 @@ def ask(place: Place, seconds: float) -> str:
     except httpx.TimeoutException:
         raise OSError(f"no answer within {seconds:g} s") from None
     except httpx.HTTPError as error:
-        raise OSError(unreachable(error, place.address).what or reason(error)) from None
+        if _is_unknown_name(error):
+            raise OSError("cannot be found: no network, or no such name") from None
+        raise OSError(unreachable(error, place.address).what) from None
     if status >= 500:
         raise OSError(f"the server answers {status}")
     return "answers"
+
+
+def _is_unknown_name(error: BaseException | None) -> bool:
+    """Whether a failed name look-up is what became of a connection."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _note(

@@ -20,6 +20,9 @@ ROW_TOKENS = 256
 """About the length of a prompt with ten films, as ``recipes/ml-1m.yaml`` writes them."""
 
 _PRODUCT_SECONDS, _LM_SECONDS = 1.0, 3.0
+_PATIENCE = 2.0
+"""Seconds that one product may take; on a CPU without units for it bfloat16 takes more."""
+
 _WIDTHS = {"cpu": 1024, "cuda": 8192, "mps": 2048}
 _SLOW_GFLOPS = 20.0
 
@@ -98,13 +101,12 @@ def _products(device: torch.device, dtype: torch.dtype, width: int) -> float | N
     """GFLOP/s; a small product first, so that a device slow at ``dtype`` holds nobody up."""
     import torch
 
-    small = width // 4
+    small = torch.ones(width // 2, width // 2, dtype=dtype, device=device)
     try:
-        first = _rate(lambda a: a @ a, torch.ones(small, small, dtype=dtype, device=device), 0.1)
+        first = _rate(lambda a: a @ a, small, 0.1)
     except (RuntimeError, TypeError):
         return None
-    slow = first * 1e9 < 2.0 * width**3  # One large product would take more than a second.
-    if slow:
+    if 2.0 * width**3 > first * 1e9 * _PATIENCE:
         return round(first, 1)
     large = torch.ones(width, width, dtype=dtype, device=device)
     return round(_rate(lambda a: a @ a, large, _PRODUCT_SECONDS), 1)
