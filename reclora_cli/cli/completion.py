@@ -10,13 +10,15 @@ import copy
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
 from reclora_cli import catalog
 from reclora_cli.errors import RecloraError
-from reclora_cli.workspace import Workspace
+
+if TYPE_CHECKING:
+    from reclora_cli.workspace import Workspace
 
 Complete = Callable[[typer.Context, str], list[str]]
 
@@ -43,7 +45,8 @@ def completed(annotation: Any) -> Any:
 def datasets(context: typer.Context, incomplete: str) -> list[str]:
     """Of the catalogue, and those of the workspace."""
     known = [*catalog.DATASETS, *catalog.SEQUENCE_DATASETS]
-    return _beginning([*known, *_of_workspace(context, Workspace.datasets)], incomplete)
+    here = _of_workspace(context, lambda workspace: workspace.datasets())
+    return _beginning([*known, *here], incomplete)
 
 
 def recipes(context: typer.Context, incomplete: str) -> list[str]:
@@ -128,12 +131,15 @@ def _users(workspace: Workspace, context: typer.Context, incomplete: str) -> lis
     if dataset is None:
         return []
     file = workspace.store(dataset).path / "users.parquet"
-    ids = map(str, pq.read_table(file, columns=[_USER])[_USER].to_pylist())
+    # Not ``read_table``: it would bring pandas, which takes as long as all else together.
+    ids = map(str, pq.ParquetFile(file).read(columns=[_USER])[_USER].to_pylist())
     return list(islice((name for name in ids if name.startswith(incomplete)), MOST_USERS))
 
 
 def _of_workspace(context: typer.Context, found: Callable[[Workspace], list[str]]) -> list[str]:
     """What a readable workspace gives; a shell must never meet an error on Tab."""
+    from reclora_cli.workspace import Workspace
+
     try:
         return found(Workspace.find(context.params.get("workspace")))
     except (RecloraError, OSError, ValueError, KeyError):
