@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from reclora_cli import recipe as recipes
 from reclora_cli.data.download.package_index import PipSettings
 from reclora_cli.stages.doctor import sources
-from tests.cli.conftest import Reclora
+from tests.cli.conftest import Reclora, clean_environment, command_line
 from tests.cli.test_exit_codes import on_a_terminal, read_until
 from tests.world import TinyWorld
 
@@ -61,6 +62,23 @@ def test_a_broken_lm_in_the_cache_ends_with_1(
     done = doctor(reclora, tiny_world)
     assert done.code == 1
     assert "reclora cache prune lm/tiny-0123456789ab" in " ".join(done.out.split())
+
+
+def test_a_torch_that_cannot_be_imported_is_told_with_the_reason(tmp_path: Path):
+    (tmp_path / "torch").mkdir()  # Found before the real one: the folder that Python starts in.
+    (tmp_path / "torch" / "__init__.py").write_text("raise OSError('libtorch.so: not found')")
+    done = subprocess.run(
+        command_line(["doctor", "--offline", "--no-speed"]),
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "cannot be imported: libtorch.so: not found" in done.stdout
+    assert "pip install" in done.stdout
+    assert "Unexpected" not in done.stderr
 
 
 def test_a_device_that_is_not_there_is_a_usage_error(reclora: Reclora, tiny_world: TinyWorld):

@@ -17,7 +17,7 @@ from reclora_cli.data.download.package_index import PipSettings
 from reclora_cli.progress import SILENT
 from reclora_cli.stages import doctor, finetune
 from reclora_cli.stages.doctor import machine, packages, sources, speed, workspace_health
-from reclora_cli.stages.doctor.checks import FAIL, OK, SKIPPED, WARN, Check
+from reclora_cli.stages.doctor.findings import FAIL, OK, SKIPPED, WARN, Check
 from reclora_cli.stages.doctor.sources import Place
 from reclora_cli.stages.doctor.workspace_health import DAMAGED, UNFINISHED, WHOLE, ArtefactHealth
 from reclora_cli.workspace import MANIFEST, Workspace

@@ -6,44 +6,22 @@ Nothing is written and nothing is fetched.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.stages import cache
-from reclora_cli.stages.cache import CacheList
 from reclora_cli.stages.doctor import packages
-from reclora_cli.stages.doctor.checks import FAIL, OK, SKIPPED, WARN, Check
-from reclora_cli.stages.doctor.machine import MachineFacts
-from reclora_cli.stages.doctor.sources import SourceState
-from reclora_cli.stages.doctor.speed import Speed
-from reclora_cli.stages.doctor.workspace_health import WorkspaceHealth
+from reclora_cli.stages.doctor.findings import (
+    FAIL,
+    OK,
+    SKIPPED,
+    WARN,
+    Check,
+    Diagnosis,
+    SourceState,
+)
 from reclora_cli.workspace import Workspace, cache_folder, git_revision
 
 __all__ = ["FAIL", "OK", "SKIPPED", "WARN", "Check", "Diagnosis", "run"]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What ``doctor`` found.
-
-    Attributes:
-        usable: no check failed.
-        torch_build: ``CPU``, ``CUDA 12.8``, ``ROCm 6.4``; empty where torch cannot be imported.
-        machine, sources, cache, workspace, speed: ``None`` where torch is missing, or speed was
-            not asked for.
-        checks: every check in the order of parts.
-    """
-
-    usable: bool
-    versions: dict[str, str]
-    torch_build: str
-    git_revision: str
-    machine: MachineFacts | None
-    sources: list[SourceState]
-    cache: CacheList | None
-    workspace: WorkspaceHealth | None
-    speed: Speed | None
-    checks: list[Check]
 
 
 def run(

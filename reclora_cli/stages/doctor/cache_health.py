@@ -10,7 +10,7 @@ from reclora_cli.data.download.kept import missing_from
 from reclora_cli.errors import RecloraError
 from reclora_cli.lm.find import check_tokenizer, config_of, weight_files
 from reclora_cli.stages.cache import DOWNLOAD, LEFTOVER, LM, UNFINISHED, CacheEntry, CacheList
-from reclora_cli.stages.doctor.checks import FAIL, OK, WARN, Check
+from reclora_cli.stages.doctor.findings import FAIL, OK, WARN, Check
 
 PART = "cache"
 

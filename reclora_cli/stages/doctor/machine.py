@@ -5,61 +5,22 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from reclora_cli import device as devices
-from reclora_cli.stages.doctor.checks import FAIL, OK, WARN, Check
+from reclora_cli.stages.doctor.findings import (
+    FAIL,
+    OK,
+    WARN,
+    Check,
+    DeviceFacts,
+    DiskFacts,
+    MachineFacts,
+)
 
 PART = "machine"
 LITTLE_MEMORY, LITTLE_DISK, NO_DISK = 4 * 2**30, 2 * 2**30, 100 * 2**20
-"""Bytes. Fine-tuning SmolLM2-135M takes about 3 GiB; ML-1M with its index about 1 GiB."""
-
-
-@dataclass(frozen=True)
-class DeviceFacts:
-    """One device.
-
-    Attributes:
-        described: in words.
-        total, free: bytes of memory; ``None`` where nothing tells.
-        fast_bf16: whether it multiplies bfloat16 in hardware.
-    """
-
-    kind: str
-    described: str
-    total: int | None
-    free: int | None
-    fast_bf16: bool
-
-
-@dataclass(frozen=True)
-class DiskFacts:
-    """Room where something is kept."""
-
-    what: str
-    path: str
-    free: int
-    total: int
-
-
-@dataclass(frozen=True)
-class MachineFacts:
-    """The machine.
-
-    Attributes:
-        cpus: of the machine; ``usable``: that this process may use; ``threads``: torch's.
-        chosen: the device that ``--device auto`` takes.
-    """
-
-    platform: str
-    processor: str
-    cpus: int
-    usable: int
-    threads: int
-    chosen: str
-    devices: list[DeviceFacts]
-    disks: list[DiskFacts]
+"""Bytes below which something is worth saying; ``finetune --dry-run`` has the exact need."""
 
 
 def look(workspace: Path, cache: Path) -> MachineFacts:

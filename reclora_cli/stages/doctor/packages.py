@@ -9,7 +9,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from reclora_cli.stages.doctor.checks import FAIL, OK, WARN, Check
+from reclora_cli.stages.doctor.findings import FAIL, OK, WARN, Check
 
 PART = "packages"
 _TOLD = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "faiss-cpu", "numpy")
@@ -30,7 +30,7 @@ def torch_build() -> str:
     """What torch was built for, e.g. ``CUDA 12.8``; empty where it cannot be imported."""
     try:
         import torch
-    except (ImportError, OSError):
+    except Exception:  # A wrong build may raise anything; ``checks`` tells it.
         return ""
     if torch.version.cuda:
         return f"CUDA {torch.version.cuda}"
@@ -66,8 +66,8 @@ def _not_importable() -> Iterator[Check]:
     for name in _IMPORTED:
         try:
             importlib.import_module(name)
-        except (ImportError, OSError) as error:
-            told = f"cannot be imported: {error}".splitlines()[0]
+        except Exception as error:  # A wrong build may raise anything.
+            told = f"cannot be imported: {error or type(error).__name__}".splitlines()[0]
             yield Check(PART, name, FAIL, told, _INSTALL)
 
 

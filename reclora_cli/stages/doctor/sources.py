@@ -18,7 +18,7 @@ from reclora_cli.data.download.connection import local_path, shown, unreachable
 from reclora_cli.data.download.package_index import pip_settings
 from reclora_cli.data.sources.base import FilesAddress, ZipAddress
 from reclora_cli.lm import hub
-from reclora_cli.stages.doctor.checks import OK, SKIPPED, WARN, Check
+from reclora_cli.stages.doctor.findings import OK, SKIPPED, WARN, Check, SourceState
 
 PART = "sources"
 SECONDS = 4.0
@@ -38,23 +38,6 @@ class Place:
     address: str
     gives: str
     certificates: str | None = None
-
-
-@dataclass(frozen=True)
-class SourceState:
-    """How a place answered.
-
-    Attributes:
-        reachable: ``None`` where it was not asked.
-        told: the answer, or why there is none.
-        seconds: until the answer came.
-    """
-
-    address: str
-    gives: str
-    reachable: bool | None
-    told: str
-    seconds: float | None
 
 
 def places() -> list[Place]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reclora_cli import catalog
 from reclora_cli import device as devices
 from reclora_cli import recipe as recipes
-from reclora_cli.stages.doctor.checks import OK, SKIPPED, WARN, Check
+from reclora_cli.stages.doctor.findings import OK, SKIPPED, WARN, Check, Speed
 
 if TYPE_CHECKING:
     import torch
@@ -25,29 +24,6 @@ _PATIENCE = 2.0
 
 _WIDTHS = {"cpu": 1024, "cuda": 8192, "mps": 2048}
 _SLOW_GFLOPS = 20.0
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What was measured on one device.
-
-    Attributes:
-        fp32, bf16: GFLOP/s of products of square matrices ``width`` wide; ``None`` where the
-            device cannot.
-        lm: the packaged LM that was asked, or empty.
-        tokens_per_second: that it reads, without gradients.
-        rows_per_second: that it scores, at ``ROW_TOKENS`` tokens a row.
-        seconds: that measuring took, without loading.
-    """
-
-    device: str
-    width: int
-    fp32: float | None
-    bf16: float | None
-    lm: str
-    tokens_per_second: float | None
-    rows_per_second: float | None
-    seconds: float
 
 
 def measure(device: torch.device) -> Speed:
@@ -81,7 +57,7 @@ def _product_check(speed: Speed) -> Check:
     bf16 = "none" if speed.bf16 is None else f"{speed.bf16:,.0f}"
     told = f"fp32 {speed.fp32 or 0:,.0f}, bf16 {bf16} GFLOP/s on {speed.device}"
     if (speed.fp32 or 0) < _SLOW_GFLOPS:
-        hint = "Is the machine busy? A core of today's gives some 50 to 100 alone."
+        hint = "Is the machine busy? Two idle cores of a server gave 175."
         return Check(PART, "matrix products", WARN, told, hint)
     return Check(PART, "matrix products", OK, told)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,53 +15,20 @@ from reclora_cli.errors import RecloraError
 from reclora_cli.lora.adapter import CONFIG, TENSORS, read_config
 from reclora_cli.progress import Progress
 from reclora_cli.stages import kept_evaluations, runs
-from reclora_cli.stages.doctor.checks import FAIL, OK, WARN, Check
+from reclora_cli.stages.doctor.findings import (
+    FAIL,
+    OK,
+    WARN,
+    ArtefactHealth,
+    Check,
+    WorkspaceHealth,
+)
 from reclora_cli.workspace import Artefact, Workspace, hash_file
 
 PART = "workspace"
 WHOLE, UNFINISHED, DAMAGED = "whole", "unfinished", "damaged"
 _FOLDERS = {"index": "index", "crm": "crm", "encoders": "encoder", "runs": "run"}
 _LEFT_ENDINGS = (".part", ".old", ".removed")
-
-
-@dataclass(frozen=True)
-class ArtefactHealth:
-    """One artefact.
-
-    Attributes:
-        kind: ``store``, ``sequences``, ``index``, ``crm``, ``encoder`` or ``run``.
-        state: ``whole``, ``unfinished`` (interrupted) or ``damaged``.
-        hashed: files whose content was held against the SHA-256 they were written with; 0 of
-            what an earlier version made, of which files are opened and nothing more is known.
-        told: what is wrong, or how far it came.
-        hint: the command that mends it or goes on.
-    """
-
-    kind: str
-    name: str
-    dataset: str
-    state: str
-    hashed: int
-    told: str
-    hint: str
-
-
-@dataclass(frozen=True)
-class WorkspaceHealth:
-    """A workspace.
-
-    Attributes:
-        writer: the process that writes in it now, if one does.
-        leftovers: what killed processes left; no command reads it.
-        unreadable: evaluations that cannot be read.
-    """
-
-    folder: str
-    exists: bool
-    writer: str | None
-    artefacts: list[ArtefactHealth]
-    leftovers: list[str]
-    unreadable: list[str]
 
 
 class _Broken(Exception):
