@@ -279,7 +279,8 @@ class Workspace:
             lock.release()
 
     def writer(self) -> str | None:
-        """Who holds the workspace for writing, as it says of itself; ``None``: nobody.
+        """Who holds the workspace for writing, as it says of itself; ``None``: nobody, or it is not
+        ours to know, since this process may not write there.
 
         A look, not a hold: what it tells may change at once. It makes no file.
         """
@@ -291,6 +292,8 @@ class Workspace:
         except Timeout:
             holder = self.root / ".lock-holder"
             return holder.read_text().strip() if holder.exists() else "unknown"
+        except OSError:
+            return None
 
     def writing_for(self) -> dict[str, str]:
         """Environment of processes that this one starts while it holds the workspace for them.

@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,13 +174,17 @@ def _paths(folder: Path) -> Iterator[Path]:
 def _entry(folder: Path, path: Path) -> CacheEntry:
     name = path.relative_to(folder).as_posix()
     kind = kind_of(path, name)
-    states = [file.lstat() for file in _files(path)]
+    states = _states(_files(path))
+    folder_states = _states([path])
     return CacheEntry(
         name=name,
         kind=kind,
         bytes=sum(state.st_size for state in states),
         files=len(states),
-        used=max((max(one.st_atime, one.st_mtime) for one in states), default=_changed(path)),
+        used=max(
+            (max(one.st_atime, one.st_mtime) for one in states),
+            default=max((one.st_mtime for one in folder_states), default=time.time()),
+        ),
         ours=kind != FOREIGN,
     )
 
@@ -196,8 +200,13 @@ def _files(path: Path) -> list[Path]:
     ]
 
 
-def _changed(path: Path) -> float:
-    return path.lstat().st_mtime
+def _states(paths: Sequence[Path]) -> list[os.stat_result]:
+    """Of each; one that another process takes away meanwhile has none."""
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found.append(path.lstat())
+    return found
 
 
 def _called(name: str, entries: Sequence[CacheEntry]) -> CacheEntry:

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from reclora_cli.stages.doctor.findings import FAIL, OK, WARN, Check
 
 PART = "packages"
+_MISSING = "missing"
 _TOLD = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "faiss-cpu", "numpy")
 _TOLD_TOO = ("pandas", "pyarrow", "safetensors", "scikit-learn", "pydantic", "typer", "rich")
 _IMPORTED = ("torch", "faiss", "numpy", "pyarrow", "safetensors", "sklearn")
@@ -67,11 +68,8 @@ def _not_importable() -> Iterator[Check]:
         try:
             importlib.import_module(name)
         except Exception as error:  # A wrong build may raise anything.
-            told = f"cannot be imported: {error or type(error).__name__}".splitlines()[0]
+            told = f"cannot be imported: {str(error) or type(error).__name__}".splitlines()[0]
             yield Check(PART, name, FAIL, told, _INSTALL)
-
-
-_MISSING = "missing"
 
 
 def _version(name: str) -> str:
