@@ -22,6 +22,7 @@ from reclora_cli.stages.doctor.sources import Place
 from reclora_cli.stages.doctor.workspace_health import DAMAGED, UNFINISHED, WHOLE, ArtefactHealth
 from reclora_cli.workspace import MANIFEST, Workspace
 from tests.finetuning import copied
+from tests.sequences_world import prepared
 from tests.world import TinyWorld
 
 
@@ -144,6 +145,21 @@ def test_what_a_killed_process_left_is_named_unless_one_writes_now(tiny_copy: Ti
     assert told() == [left.name]
     with tiny_copy.workspace.writing():
         assert told() == []
+
+
+@pytest.fixture
+def sequences(tmp_path: Path) -> Workspace:
+    return prepared(tmp_path)[1]
+
+
+def test_sequences_are_held_against_the_hash_in_their_header_too(sequences: Workspace):
+    folder = sequences.sequences("lastfm").path
+    told = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**told, "files": {}}))
+    assert healths(sequences)["sequences"].hashed == len(list(folder.glob("*.npy")))
+    flip_a_bit(folder / "train_target.npy")
+    [check] = failing(sequences)
+    assert check.hint == "Write it again: `reclora prepare --recipe lastfm --force`."
 
 
 def test_the_process_that_writes_is_named(tiny_copy: TinyWorld):
