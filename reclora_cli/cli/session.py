@@ -110,6 +110,18 @@ class Session:
             MissingInputError: nothing is prepared and none is named.
             UsageError: an unknown name, key or value, or a dataset of another task.
         """
+        return self.traced_recipe(options, values, llm=llm, preset=preset, method=method)[0]
+
+    def traced_recipe(
+        self,
+        options: RecipeOptions,
+        values: Mapping[str, Any] | None = None,
+        *,
+        llm: str | None = None,
+        preset: str | None = None,
+        method: str | None = None,
+    ) -> tuple[Recipe, dict[str, str]]:
+        """As ``recipe_of_any_task``; and of each key, by its dotted path, the layer that set it."""
         from reclora_cli import recipe
         from reclora_cli.stages.own_recipe import kept_recipe
 
@@ -120,16 +132,17 @@ class Session:
             own = kept_recipe(self.workspace, dataset)
             name = str(own) if own else dataset
             prepared = [] if own else self._as_prepared(dataset)
-        loaded = recipe.load(
+        loaded, origins = recipe.load_traced(
             name,
             llm=llm,
             preset=preset,
             method=method,
-            overrides=[*prepared, *(options.overrides or ())],
+            prepared=prepared,
+            overrides=options.overrides or (),
             values={**(values or {}), "seed": options.seed},
         )
         _check_source(loaded)
-        return loaded
+        return loaded, origins
 
     def has_run(self, recipe: Recipe) -> bool:
         """Whether the recipe's dataset has a finished run."""

@@ -229,5 +229,6 @@ def test_the_workspace_tells_what_it_holds(path: Reclora, reclora: Reclora, tmp_
     path("finetune")
     found = json.loads(reclora("-w", tmp_path / "ws", "--json").out)
     assert [holding["kind"] for holding in found["holdings"]] == ["dataset", "index", "crm", "run"]
-    assert found["next_command"] == "reclora evaluate"
-    assert "shots" in reclora("-w", tmp_path / "ws").out
+    assert found["next_command"] == "reclora evaluate --rows 1000"
+    assert found["next_steps"][0]["command"] == found["next_command"]
+    assert "reclora-k4" in reclora("-w", tmp_path / "ws").out

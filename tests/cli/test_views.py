@@ -13,12 +13,14 @@ from rich.console import Console as RichConsole
 from rich.console import RenderableType
 
 from reclora_cli.cli.console import THEME
-from reclora_cli.cli.overview import Holding, Overview
 from reclora_cli.cli.render import (
     audit,
     build_index,
+    cache,
     compared_runs,
+    config,
     demo,
+    doctor,
     evaluate,
     evaluate_next,
     explain,
@@ -39,7 +41,13 @@ from reclora_cli.metrics.compare import Figure, UserFigure
 from reclora_cli.stages.break_downs import NAMES
 from reclora_cli.stages.evaluated import short_names
 from reclora_cli.stages.list_runs import RunsList
-from tests.cli import results, results_of_next, results_of_rows, results_of_runs
+from tests.cli import (
+    results,
+    results_of_next,
+    results_of_rows,
+    results_of_runs,
+    results_of_tools,
+)
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
     "prepare": lambda: prepare.render(results.prepare()),
@@ -116,9 +124,12 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     ),
     "removed runs": lambda: runs.removed(results_of_runs.removed_runs()),
     "report": lambda: report.render(results_of_runs.written_report()),
-    "overview": lambda: overview.render(
-        Overview("ws", [Holding("crm", "sim-12345678", "ml-1m", "unfinished", "", {})], "reclora")
-    ),
+    "home of nothing": lambda: overview.render(results_of_tools.empty_home()),
+    "home": lambda: overview.render(results_of_tools.home()),
+    "cache": lambda: cache.listed(results_of_tools.cache()),
+    "pruned cache": lambda: cache.pruned(results_of_tools.pruned()),
+    "config": lambda: config.render(results_of_tools.recipe()),
+    "doctor": lambda: doctor.render(results_of_tools.diagnosis()),
 }
 
 
