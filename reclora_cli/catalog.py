@@ -129,5 +129,7 @@ STAGES = Registry(
         "evaluate": "reclora_cli.stages.evaluate:run",
         "explain": "reclora_cli.stages.explain:run",
         "export": "reclora_cli.stages.export:run",
+        "recommend": "reclora_cli.stages.recommend:run",
+        "predict": "reclora_cli.stages.predict:run",
     },
 )
