@@ -129,6 +129,14 @@ VARIANTS = Registry(
 )
 """Changes of a method, for ``reclora ablate``; in the order of tables."""
 
+NEXT_VARIANTS = frozenset(
+    {
+        *("uniform-gate", "shuffled-crm", "random-crm", "weights-mixing", "full-mixing"),
+        *("guide-caser", "guide-gru4rec"),
+    }
+)
+"""Variants that change something of iLoRA; the others are of what the task ``rate`` alone has."""
+
 STAGES = Registry(
     "stage",
     {
@@ -141,6 +149,9 @@ STAGES = Registry(
         "evaluate": "reclora_cli.stages.evaluate:run",
         "evaluate-next": "reclora_cli.stages.evaluate_next:run",
         "explain": "reclora_cli.stages.explain:run",
+        "explain-next": "reclora_cli.stages.explain_next:run",
         "export": "reclora_cli.stages.export:run",
+        "recommend": "reclora_cli.stages.recommend:run",
+        "predict": "reclora_cli.stages.predict:run",
     },
 )

@@ -43,11 +43,7 @@ def pick(name: str = "auto") -> torch.device:
         raise UsageError(
             f"unknown device {name!r}", where="--device", hint=did_you_mean(name, NAMES)
         )
-    present = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
+    present = {kind: kind in present_kinds() for kind in NAMES[1:]}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
     if not present[name]:
@@ -60,6 +56,23 @@ def pick(name: str = "auto") -> torch.device:
     if name == "cuda" and not processes.started().alone:
         return _own_gpu()
     return torch.device(name)
+
+
+def present_kinds() -> list[str]:
+    """Kinds of devices that this machine and this build of torch have, the CPU first."""
+    import torch
+
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return ["cpu", *(kind for kind, there in found.items() if there)]
+
+
+def every() -> list[torch.device]:
+    """Every device of this machine, the CPU first; each GPU by its number."""
+    import torch
+
+    kinds = present_kinds()
+    found = [torch.device(kind) for kind in kinds if kind != "cuda"]
+    return found + [torch.device("cuda", at) for at in range(gpus() if "cuda" in kinds else 0)]
 
 
 def _own_gpu() -> torch.device:
@@ -77,6 +90,8 @@ def _own_gpu() -> torch.device:
 
 def gpus() -> int:
     """How many CUDA devices this process sees."""
+    import torch
+
     return torch.cuda.device_count()
 
 
@@ -188,6 +203,15 @@ def free_memory(device: torch.device) -> int | None:
     return min((left for left in told if left is not None), default=None)
 
 
+def total_memory(device: torch.device) -> int | None:
+    """Bytes of memory that ``device`` has in all; ``None`` where nothing tells."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return _physical_memory()
+
+
 def held_memory(device: torch.device) -> int:
     """Bytes that this process holds on ``device`` now; 0 where nothing tells."""
     import torch
@@ -212,7 +236,7 @@ def _system_memory() -> int | None:
 
 
 def _physical_memory() -> int | None:
-    """All there is, where the system does not tell what is left (macOS)."""
+    """All there is; stands for what is left where the system does not tell (macOS)."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):

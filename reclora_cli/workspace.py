@@ -47,6 +47,11 @@ MANIFEST = "manifest.json"
 _WRITES_FOR = "RECLORA_WRITES_FOR"
 """Environment variable: the process that holds a workspace for the one that it started."""
 
+_LASTING = (".npy", ".parquet", ".safetensors", ".faiss")
+_LASTING_FOLDERS = ("", "adapter")
+_CACHED = ("representations.safetensors",)
+"""R_c of a run's shots: made again whenever it does not fit."""
+
 _PACKAGES = ("reclora", "torch", "transformers", "peft", "numpy", "pandas")
 
 
@@ -60,6 +65,8 @@ class Manifest:
         recipe: those parts, as plain values.
         inputs: name of each input artefact or file -> its identity (see ``Artefact.identity``).
         figures: what the stage wants told again when it is up to date.
+        files: SHA-256 of each array, table and weights below the artefact, by relative path; what
+            ``reclora doctor`` holds them against. Artefacts of earlier versions have none.
     """
 
     stage: str
@@ -73,6 +80,7 @@ class Manifest:
     git_revision: str = ""
     machine: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
 
@@ -123,7 +131,7 @@ class Artefact:
         return changed
 
     def finish(self, manifest: Manifest) -> Manifest:
-        """Write the manifest, with time, versions, revision and machine filled in."""
+        """Write the manifest, with time, versions, revision, machine and hashes filled in."""
         full = Manifest(
             **{
                 **asdict(manifest),
@@ -131,10 +139,21 @@ class Artefact:
                 "git_revision": git_revision(),
                 "machine": f"{platform.machine()} {platform.system()} {os.cpu_count()} cores",
                 "versions": installed_versions(),
+                "files": {name: hash_file(self.path / name) for name in self.lasting_files()},
             }
         )
         write_json(self.path / MANIFEST, asdict(full))
         return full
+
+    def lasting_files(self) -> list[str]:
+        """Relative paths of the arrays, tables and weights that are whole and stay as they are
+        once it is finished, in name order."""
+        found = [path for folder in _LASTING_FOLDERS for path in (self.path / folder).glob("*")]
+        return sorted(
+            path.relative_to(self.path).as_posix()
+            for path in found
+            if path.suffix in _LASTING and path.name not in _CACHED and path.name[0] != "."
+        )
 
     def unfinish(self) -> None:
         """Take the manifest away before files change: a half-made artefact is never used."""
@@ -190,6 +209,12 @@ class Workspace:
 
     def run(self, dataset: str, name: str) -> Artefact:
         return Artefact(self.dataset(dataset) / "runs" / name)
+
+    def dataset_folders(self) -> list[str]:
+        """Names of all datasets that anything is kept of, prepared or not."""
+        folder = self.root / "datasets"
+        inside = folder.iterdir() if folder.is_dir() else ()
+        return sorted(path.name for path in inside if path.is_dir() and path.name[0] != ".")
 
     def artefacts(self, dataset: str, kind: str) -> list[Artefact]:
         """Artefacts of a kind (``index``, ``crm``, ``runs``), oldest first; unfinished ones too."""
@@ -252,6 +277,23 @@ class Workspace:
             self._holding = False
             holder.unlink(missing_ok=True)
             lock.release()
+
+    def writer(self) -> str | None:
+        """Who holds the workspace for writing, as it says of itself; ``None``: nobody, or it is not
+        ours to know, since this process may not write there.
+
+        A look, not a hold: what it tells may change at once. It makes no file.
+        """
+        if self._holding or not (self.root / ".lock").exists():
+            return None
+        try:
+            with FileLock(self.root / ".lock", timeout=0):
+                return None
+        except Timeout:
+            holder = self.root / ".lock-holder"
+            return holder.read_text().strip() if holder.exists() else "unknown"
+        except OSError:
+            return None
 
     def writing_for(self) -> dict[str, str]:
         """Environment of processes that this one starts while it holds the workspace for them.

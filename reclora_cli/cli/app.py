@@ -7,25 +7,29 @@ import typer
 from reclora_cli.cli.commands import (
     ablate,
     build_index,
+    cache,
+    config,
     demo,
+    doctor,
     evaluate,
     explain,
     export,
     finetune,
     overview,
+    predict,
     prepare,
     pretrain_crm,
+    recommend,
     report,
     runs,
     show,
 )
 
-DATA, TRAIN, EVALUATE, INSPECT = "Data", "Train", "Evaluate", "Inspect"
+DATA, TRAIN, EVALUATE, INSPECT, TOOLS = "Data", "Train", "Evaluate", "Inspect", "Tools"
 
 app = typer.Typer(
     name="reclora",
     epilog="New here? [cyan]reclora demo[/cyan] walks the whole path in minutes.",
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -45,13 +49,17 @@ _mount(TRAIN, pretrain_crm, "pretrain-crm")
 _mount(TRAIN, finetune, "finetune")
 _mount(EVALUATE, evaluate, "evaluate")
 _mount(EVALUATE, ablate, "ablate")
-_mount(EVALUATE, ablate, "ablate")
 _mount(EVALUATE, demo, "demo")
 _mount(INSPECT, explain, "explain")
 _mount(INSPECT, show, "show")
+_mount(INSPECT, recommend, "recommend")
+_mount(INSPECT, predict, "predict")
 app.add_typer(runs.app, name="runs", rich_help_panel=INSPECT)
 _mount(INSPECT, report, "report")
 _mount(INSPECT, export, "export")
+app.add_typer(config.app, name="config", rich_help_panel=TOOLS)
+app.add_typer(cache.app, name="cache", rich_help_panel=TOOLS)
+_mount(TOOLS, doctor, "doctor")
 
 
 def main() -> None:

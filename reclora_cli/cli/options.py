@@ -19,6 +19,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from reclora_cli.cli.completion import completed
 from reclora_cli.errors import UsageError
 
 _OUTPUT = "Output"
@@ -265,7 +266,9 @@ def grouped(function: Callable[..., None]) -> Callable[..., None]:
             groups[parameter.name] = hint
             flat += _parameters(hint)
         else:
-            flat.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+            flat.append(
+                parameter.replace(annotation=completed(hint), kind=inspect.Parameter.KEYWORD_ONLY)
+            )
 
     @functools.wraps(function)
     def command(**given: Any) -> None:
@@ -286,7 +289,7 @@ def _parameters(group: Any) -> list[inspect.Parameter]:
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
+            annotation=completed(hints[field.name]),
         )
         for field in fields(group)
     ]

@@ -110,6 +110,18 @@ class Session:
             MissingInputError: nothing is prepared and none is named.
             UsageError: an unknown name, key or value, or a dataset of another task.
         """
+        return self.traced_recipe(options, values, llm=llm, preset=preset, method=method)[0]
+
+    def traced_recipe(
+        self,
+        options: RecipeOptions,
+        values: Mapping[str, Any] | None = None,
+        *,
+        llm: str | None = None,
+        preset: str | None = None,
+        method: str | None = None,
+    ) -> tuple[Recipe, dict[str, str]]:
+        """As ``recipe_of_any_task``; and of each key, by its dotted path, the layer that set it."""
         from reclora_cli import recipe
         from reclora_cli.stages.own_recipe import kept_recipe
 
@@ -123,14 +135,15 @@ class Session:
         layers: dict[str, Any] = {
             "llm": llm,
             "preset": preset,
-            "overrides": [*prepared, *(options.overrides or ())],
+            "prepared": prepared,
+            "overrides": options.overrides or (),
             "values": {**(values or {}), "seed": options.seed},
         }
-        loaded = recipe.load(name, method=method, **layers)
+        loaded, origins = recipe.load_traced(name, method=method, **layers)
         if method is not None:
-            _check_method(method, loaded, recipe.load(name, **layers))
+            _check_method(method, loaded, recipe.load_traced(name, **layers)[0])
         _check_source(loaded)
-        return loaded
+        return loaded, origins
 
     def has_run(self, recipe: Recipe) -> bool:
         """Whether the recipe's dataset has a finished run."""
@@ -237,18 +250,15 @@ def _check_method(method: str, chosen: Recipe, own: Recipe) -> None:
     Raises:
         UsageError: the tasks differ.
     """
-    if chosen.task == own.task:
-        return
-    source = own.data.source
-    hint = f"Leave --method away, or choose one of the task {own.task}."
-    if own.task == "rate":
-        hint = f"Name a recipe of sequences: --recipe lastfm, or {source}-next if there is one."
-    raise UsageError(
-        f"{method} is a method of the task {chosen.task}, and the recipe of {source} is of the "
-        f"task {own.task}",
-        where="--method",
-        hint=hint,
-    )
+    if chosen.task != own.task:
+        source, sequences = own.data.source, own.task == "next"
+        like = f"--recipe lastfm or {source}-next, say" if not sequences else "ilora, llara or lora"
+        raise UsageError(
+            f"{method} is a method of the task {chosen.task}, and the recipe of {source} is of the "
+            f"task {own.task}",
+            where="--method",
+            hint=f"Choose what fits: {like}.",
+        )
 
 
 def _check_source(recipe: Recipe) -> None:

@@ -55,9 +55,14 @@ def reachable(seconds: float = PROBE_SECONDS) -> bool:
     return answered == [True]
 
 
+def endpoint() -> str:
+    """Address of the hub: ``HF_ENDPOINT``, else the public one."""
+    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+
+
 def _hub_address() -> tuple[str, int]:
     proxy = next((os.environ[name] for name in _PROXIES if os.environ.get(name)), None)
-    url = proxy or os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    url = proxy or endpoint()
     parts = urlsplit(url if "//" in url else f"//{url}")
     return parts.hostname or "huggingface.co", parts.port or (80 if parts.scheme == "http" else 443)
 

@@ -115,15 +115,17 @@ def ensure(
 
     Raises:
         MissingInputError: a needed stage may not run; names the command.
-        UsageError: the tuning would be refused: too many shots, or a setting of another task.
+        UsageError: there are fewer training rows than the recipe's shots, or a setting is of
+            another task.
         RecloraError: what the recipe's tuning is to start from is missing, foreign or damaged.
     """
     ran: list[str] = []
     check_start(recipe)
-    if stage == "finetune":
-        _check_tuning(recipe, workspace)
     before = lacking(stage, recipe, workspace)
-    if not no_deps and "finetune" in [lack.stage for lack in before]:
+    lacked = [lack.stage for lack in before]
+    if stage in {"finetune", "tune-lm"}:
+        _check_tuning(recipe, workspace, prepared="prepare" not in lacked)
+    if not no_deps and "finetune" in lacked:
         _ask_to_finetune(stage, recipe, confirm)
     for lack in before:
         needed = lack.stage
@@ -151,13 +153,13 @@ def _ask_to_finetune(stage: str, recipe: Recipe, confirm: Confirm | None) -> Non
         )
 
 
-def _check_tuning(recipe: Recipe, workspace: Workspace) -> None:
+def _check_tuning(recipe: Recipe, workspace: Workspace, *, prepared: bool) -> None:
     # Before minutes go into the stages that a tuning needs, only to be refused afterwards.
     if recipe.task == "next":
         from reclora_cli.stages.next_material import check_settings  # Brings torch.
 
         check_settings(recipe)
-    if pending("prepare", recipe, workspace):
+    if not prepared:
         return
     place = locate.store(recipe, workspace)
     store = SequenceStore(place.path) if recipe.task == "next" else InteractionsStore(place.path)

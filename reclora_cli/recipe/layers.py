@@ -33,17 +33,23 @@ def with_settings_of_its_crm(tree: Mapping[str, Any], *, where: str) -> Tree:
     Raises:
         UsageError: ``crms`` is no mapping from CRMs to settings.
     """
-    whole = dict(tree)
-    of_models = whole.pop(CRMS, {})
+    of_models = tree.get(CRMS, {})
     if not isinstance(of_models, Mapping):
         raise UsageError(f"crms maps CRMs to settings, got {of_models!r}", where=where)
     for name, own in of_models.items():
         catalog.CRMS.check(str(name), where=f"{where}: crms")
         if not isinstance(own, Mapping) or "model" in own:
             raise UsageError(f"crms.{name} holds settings of crm, but no model", where=where)
-    crm = whole.get(CRM)
-    if isinstance(crm, Mapping):
-        whole[CRM] = _merged(crm, of_models.get(crm.get("model"), {}))
+    crm = tree.get(CRM)
+    return with_settings_of(tree, crm.get("model") if isinstance(crm, Mapping) else None)
+
+
+def with_settings_of(tree: Mapping[str, Any], model: Any) -> Tree:
+    """``tree`` with what ``crms`` says of ``model`` laid over ``crm``, and without ``crms``."""
+    whole = dict(tree)
+    of_models = whole.pop(CRMS, {})
+    if isinstance(whole.get(CRM), Mapping):
+        whole[CRM] = _merged(whole[CRM], of_models.get(model, {}))
     return whole
 
 

@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
-from reclora_cli.recipe.layers import Tree, laid, with_settings_of_its_crm
+from reclora_cli.recipe.layers import Tree, laid
+from reclora_cli.recipe.origins import AS_PREPARED, FLAG, SET, Traced, origins_of
 from reclora_cli.recipe.tree import Recipe
 from reclora_cli.recipe.yaml_core import parse
 
@@ -56,19 +57,43 @@ def load(
         MissingInputError: no such recipe file.
         UsageError: unknown names, unknown keys or wrong values, all listed at once.
     """
-    tree = _read(_locate(name))
+    return load_traced(
+        name, llm=llm, preset=preset, method=method, overrides=overrides, values=values
+    )[0]
+
+
+def load_traced(
+    name: str | Path,
+    *,
+    llm: str | None = None,
+    preset: str | None = None,
+    method: str | None = None,
+    prepared: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> tuple[Recipe, dict[str, str]]:
+    """As ``load``; and of each key of the recipe, by its dotted path, the layer that set it.
+
+    Args:
+        prepared: as ``overrides``, and below them: what a dataset was prepared under.
+    """
+    traced = _read(_locate(name))
     known_llm = llm in names(LLMS)
     chosen = {LLMS: llm if known_llm else None, PRESETS: preset, METHODS: method}
     for folder, named in chosen.items():
         if named is not None:
-            tree = laid(tree, _read(_locate(named, folder)))
-    for text in overrides:
-        tree = laid(tree, _parse_override(text))
+            traced = traced.under(_read(_locate(named, folder)))
+    for origin, texts in ((AS_PREPARED, prepared), (SET, overrides)):
+        for text in texts:
+            traced = traced.under(Traced.of(_parse_override(text), origin))
     given = {path: value for path, value in (values or {}).items() if value is not None}
     if llm is not None and not known_llm:
         given["lm.name"] = llm
-    whole = with_settings_of_its_crm(merged(tree, given), where=str(name))
-    return from_tree(whole, where=str(name))
+    for path, value in given.items():
+        traced = traced.under(Traced.of(_nest(path.split("."), value), FLAG))
+    whole = traced.with_settings_of_its_crm(where=str(name))
+    recipe = from_tree(whole.tree, where=str(name))
+    return recipe, origins_of(recipe.model_dump(mode="json"), whole.origins)
 
 
 def merged(tree: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
@@ -133,7 +158,7 @@ def _locate(name: str | Path, folder: str = "") -> Path:
     return shipped
 
 
-def _read(path: Path, above: tuple[Path, ...] = ()) -> Tree:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> Traced:
     if path in above:
         chain = " -> ".join(file.stem for file in (*above, path))
         raise UsageError(f"extends itself: {chain}", where=str(path))
@@ -145,15 +170,24 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> Tree:
         raise UsageError("a recipe is a mapping of sections", where=str(path))
     _place_files(tree, path.parent)
     parent = tree.pop("extends", None)
+    traced = Traced.of(tree, _called(path))
     if parent is None:
-        return tree
+        return traced
     if not isinstance(parent, str):
         raise UsageError(f"extends takes the name of one recipe, got {parent!r}", where=str(path))
     beside = path.parent / f"{parent}.yaml"
     below = beside if beside.is_file() else _locate(parent)
     if below == path and parent in names():  # a file may be called like what it extends
         below = _locate(parent)
-    return laid(_read(below, (*above, path)), tree)
+    return _read(below, (*above, path)).under(traced)
+
+
+def _called(path: Path) -> str:
+    """A shipped recipe by its place in the folder of recipes, another by its path."""
+    try:
+        return path.relative_to(recipes_folder()).as_posix()
+    except ValueError:
+        return str(path)
 
 
 def _place_files(tree: Tree, folder: Path) -> None:

@@ -92,7 +92,8 @@ def choices(
     Raises:
         RecloraError: the model gives a score that is not a number, or the file is damaged.
     """
-    file, about = _file(folder, split), _about(chooser, store, split)
+    file = _file(folder, split)
+    about = _about(chooser.name, chooser.identity, split, store)
     kept, seconds = ({}, 0.0) if force else _read(file, about, store)
     wanted: list[int] = np.asarray(ids).tolist()
     missing = [row for row in wanted if row not in kept]
@@ -124,13 +125,26 @@ def choices(
     )
 
 
+def kept_rows(
+    name: str, identity: str, store: SequenceStore, split: str, folder: Path
+) -> dict[int, Row]:
+    """Scores and words that are kept of a model, by row; nothing of another identity.
+
+    Raises:
+        RecloraError: the file is damaged.
+    """
+    return _read(_file(folder, split), _about(name, identity, split, store), store)[0]
+
+
 def lacking(chooser: Chooser, store: SequenceStore, split: str, ids: Ints, folder: Path) -> Ints:
     """Those of ``ids`` that ``choices`` would score.
 
     Raises:
         RecloraError: as there.
     """
-    kept, _ = _read(_file(folder, split), _about(chooser, store, split), store)
+    kept, _ = _read(
+        _file(folder, split), _about(chooser.name, chooser.identity, split, store), store
+    )
     rows: list[int] = np.asarray(ids).tolist()
     return np.array([row for row in rows if row not in kept], dtype=np.int64)
 
@@ -139,14 +153,10 @@ def _file(folder: Path, split: str) -> Path:
     return folder / f"next-{split}.parquet"
 
 
-def _about(chooser: Chooser, store: SequenceStore, split: str) -> dict[str, str]:
-    """What a file of scores says of itself."""
-    return {
-        "name": chooser.name,
-        "identity": chooser.identity,
-        "split": split,
-        "candidates": store.header.candidates_sha256[split],
-    }
+def _about(name: str, identity: str, split: str, store: SequenceStore) -> dict[str, str]:
+    """What a file says of itself: whose scores it holds, and of which candidates."""
+    candidates = store.header.candidates_sha256[split]
+    return {"name": name, "identity": identity, "split": split, "candidates": candidates}
 
 
 def _asked(chooser: Chooser, split: str, block: list[int]) -> dict[int, Row]:

@@ -13,8 +13,9 @@ the longest answer, V vocabulary, d width of what a gate reads, P projections, K
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from reclora_cli.device import out_of_memory
 from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.lm import sharding
 from reclora_cli.lm.forward import answer_logits
+from reclora_cli.lm.head import only_tokens
 from reclora_cli.lora.adapters import Adapter
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.buckets import micro_batches
@@ -102,6 +104,7 @@ def choose(
     said: list[list[int]] = []
     with (
         torch.inference_mode(),
+        _fine_logits(model),
         progress.task("score candidates", total=len(encoded), unit="rows") as task,
     ):
         for row in range(len(encoded)):
@@ -112,6 +115,18 @@ def choose(
             task.advance(1)
         gates = asker.gate_weights() if len(encoded) else None
     return Chosen(likelihood, said, gates, asker.computed_tokens)
+
+
+def _fine_logits(model: torch.nn.Module) -> AbstractContextManager[Any]:
+    """Inside it, logits of a model in half precision are computed in fp32, by a copy of its head.
+
+    A bfloat16 logit of 20 is a multiple of 1/8: too coarse to sum over a title.
+    """
+    own: Any = model
+    head = own.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if type(head) is not torch.nn.Linear or head.weight.dtype == torch.float32:
+        return nullcontext()
+    return only_tokens(model, range(head.out_features))
 
 
 class _Asker:

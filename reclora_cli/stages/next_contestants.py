@@ -21,6 +21,7 @@ from reclora_cli.lora.adapter_with_vectors import AdapterWithVectors
 from reclora_cli.lora.adapters import Adapter, open_adapter
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, fingerprint
+from reclora_cli.scoring.choice_scorer import Chosen as ChosenByLm
 from reclora_cli.scoring.choice_scorer import choose
 from reclora_cli.stages import locate, runs
 from reclora_cli.stages.assemble import Speaker, load_speaker
@@ -202,12 +203,17 @@ def _popularity(recipe: Recipe, workspace: Workspace) -> NextContestant:
 
 
 def put_adapter(
-    recipe: Recipe, sources: NextSources, speaker: Speaker, folder: Path | None
+    recipe: Recipe,
+    sources: NextSources,
+    speaker: Speaker,
+    folder: Path | None,
+    *,
+    trainable: bool = False,
 ) -> Adapter:
     """The adapter of ``folder`` inside the LM, with the projector of items if the run has one."""
     kind = recipe.adapter.kind if folder else "none"
     model = speaker.lm.model
-    adapter = open_adapter(kind, folder or Path(), model, speaker.lm.identity)
+    adapter = open_adapter(kind, folder or Path(), model, speaker.lm.identity, trainable=trainable)
     if folder and locate.hybrid(recipe):
         return AdapterWithVectors.opened(adapter, model, sources.item_vectors(), folder)
     return adapter
@@ -219,22 +225,39 @@ def _lm_ask(recipe: Recipe, workspace: Workspace, device: torch.device, folder: 
     speaker = load_speaker(recipe.lm, device)
     adapter = put_adapter(recipe, sources, speaker, folder)
     answers = sources.answers(speaker)
-    longest, store = max(map(len, answers)) + BEYOND, sources.store
 
     def ask(split: str, ids: Ints, progress: Progress) -> Chosen:
-        rows, candidates = store.split(split).chosen(ids), store.candidates(split)[ids]
-        found = choose(
-            speaker.lm.model,
-            adapter,
-            sources.questions(speaker, split, ids),
-            [[answers[item] for item in row] for row in candidates.tolist()],
-            sources.gate_input(rows, ids, split),
-            device=device,
-            end_id=speaker.framing.end_id,
-            batch_tokens=recipe.evaluate.batch_tokens,
-            longest=longest,
-        )
-        said = speaker.lm.tokenizer.batch_decode(found.said, skip_special_tokens=True)
-        return found.log_likelihood, [str(words).strip() for words in said]
+        found, said = ask_lm(recipe, sources, speaker, adapter, answers, split, ids)
+        return found.log_likelihood, said
 
     return ask
+
+
+def ask_lm(
+    recipe: Recipe,
+    sources: NextSources,
+    speaker: Speaker,
+    adapter: Adapter,
+    answers: Sequence[Sequence[int]],
+    split: str,
+    ids: Ints,
+) -> tuple[ChosenByLm, list[str]]:
+    """What the LM makes of the candidates of rows, and what it says in words.
+
+    Args:
+        answers: ``sources.answers(speaker)``: made once, for it tokenises every title.
+    """
+    rows, candidates = sources.store.split(split).chosen(ids), sources.store.candidates(split)[ids]
+    found = choose(
+        speaker.lm.model,
+        adapter,
+        sources.questions(speaker, split, ids),
+        [[answers[item] for item in row] for row in candidates.tolist()],
+        sources.gate_input(rows, ids, split),
+        device=sources.device,
+        end_id=speaker.framing.end_id,
+        batch_tokens=recipe.evaluate.batch_tokens,
+        longest=max(map(len, answers)) + BEYOND,
+    )
+    said = speaker.lm.tokenizer.batch_decode(found.said, skip_special_tokens=True)
+    return found, [str(words).strip() for words in said]

@@ -87,6 +87,12 @@ class Sequels:
             return made
         return replace(made, representation=np.tile(represented, (epochs, 1)))
 
+    def asked(self, speaker: Speaker, rows: Rows) -> Examples:
+        """Training rows, shots or not, as the first epoch would write them; hybrid ones are."""
+        chosen = self.sources.store.split("train").chosen(rows)
+        made = self._written(speaker, rows, 1, curriculum=False)
+        return replace(made, representation=self.sources.gate_input(chosen, rows, "train"))
+
     def sampled(self, speaker: Speaker, most: int, progress: Progress = SILENT) -> Examples:
         made = self._written(speaker, self.rows[:most], 1)
         return replace(made, representation=drawn_representation(len(made), self.width()))
@@ -118,7 +124,9 @@ class Sequels:
             return torch.zeros(self.sources.store.header.items, self.sources.representation_width)
         return self._together.from_main(self.sources.item_vectors)
 
-    def _written(self, speaker: Speaker, rows: Rows, epochs: int) -> Continuations:
+    def _written(
+        self, speaker: Speaker, rows: Rows, epochs: int, *, curriculum: bool = True
+    ) -> Continuations:
         """The prompts of ``epochs`` epochs and the answers; what a gate reads is left out."""
         prompts, target = self.sources.prompts(speaker), self.sources.store.split("train").target
         sets = []
@@ -129,7 +137,7 @@ class Sequels:
                     self.sources.store.split("train").history[rows],
                     self._candidates(rows, epoch),
                     words,
-                    self._hybrid(len(rows), epoch),
+                    self._hybrid(len(rows), epoch, curriculum=curriculum),
                 )
             )
         return Continuations(
@@ -154,12 +162,12 @@ class Sequels:
             str(store.folder),
         )
 
-    def _hybrid(self, n: int, epoch: int) -> NDArray[np.bool_]:
+    def _hybrid(self, n: int, epoch: int, *, curriculum: bool) -> NDArray[np.bool_]:
         """Which prompts of an epoch are hybrid, (n,)."""
         recipe = self._recipe
         if not locate.hybrid(recipe):
             return np.zeros(n, dtype=bool)
-        if recipe.next.prompt.curriculum == "none":
+        if recipe.next.prompt.curriculum == "none" or not curriculum:
             return np.ones(n, dtype=bool)
         step = np.empty(n, dtype=np.int64)
         step[order_of(epoch, n, recipe.seed)] = np.arange(n) // recipe.finetune.batch_size

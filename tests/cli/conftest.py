@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
+from reclora_cli.cli import schemas
 from reclora_cli.cli.app import app
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,25 @@ def reclora(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Reclora:
 
     def run(*arguments: str | Path) -> Done:
         result = runner.invoke(app, [str(argument) for argument in arguments])
+        if "--json" in arguments:
+            require_published(command_of(arguments), json.loads(result.stdout))
         return Done(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+def command_of(arguments: Sequence[str | Path]) -> str:
+    """The command that is called, as ``schemas.RESULTS`` names it; ``""``: reclora alone."""
+    typed = [str(argument) for argument in arguments]
+    named = (" ".join(typed[:2]), typed[0])
+    return next((name for name in named if name in schemas.RESULTS), "")
+
+
+def require_published(command: str, printed: Any) -> None:
+    """``printed`` is what docs/schemas says of ``command``, or of an error."""
+    name = "error.json" if set(printed) == {"error"} else schemas.file_of(command)
+    schema = json.loads((SCHEMAS / name).read_text(encoding="utf-8"))
+    Draft202012Validator(schema).validate(printed)
 
 
 @pytest.fixture

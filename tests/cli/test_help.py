@@ -49,14 +49,25 @@ FLAGS: dict[str, set[str]] = {
     | {"--reference", "--model", "--by", "--plot", "--save"}
     | _OFTEN,
     "ablate": {"--table", "--figure", "--variants", "--size", "--seeds", "--jobs"}
+    | {"--clusters", "--cluster-rows"}
     | (_OFTEN - {"--force"}),
-    "explain": {"--user", "--item", "--run", "--plot", "--recipe"}
+    "explain": {"--user", "--item", "--row", "--split", "--run", "--plot", "--recipe"}
     | _SHARED["place"]
     | _SHARED["running"]
     | _SHARED["output"],
     "export": {"--user", "--item", "--average", "--run", "--rank", "--output", "--force"}
     | {"--device", "--recipe"}
     | _SHARED["place"]
+    | _SHARED["output"],
+    "recommend": {"--user", "--top", "--run", "--save", "--history", "--profile", "--genre"}
+    | {"--from-candidates", "--candidates", "--by", "--recipe"}
+    | _SHARED["place"]
+    | _SHARED["running"]
+    | _SHARED["output"],
+    "predict": {"--input", "--output", "--run", "--crm", "--model", "--strict", "--force"}
+    | _SHARED["recipe"]
+    | _SHARED["place"]
+    | _SHARED["running"]
     | _SHARED["output"],
     "show": {"--split", "--rows", "--behaviours", "--recent", "--llm"}
     | _SHARED["recipe"]
@@ -67,6 +78,16 @@ FLAGS: dict[str, set[str]] = {
     "runs show": {"[run]"} | _SHARED["place"] | _SHARED["output"],
     "runs compare": {"[first]", "[second]"} | _SHARED["place"] | _SHARED["output"],
     "runs rm": {"[names]", "--unfinished", "--yes/-y"} | _SHARED["place"] | _SHARED["output"],
+    "config show": {"--origin", "--llm", "--method", "--preset", "--model", "--experts", "--shots"}
+    | _SHARED["recipe"]
+    | _SHARED["place"]
+    | _SHARED["output"],
+    "cache ls": _SHARED["output"],
+    "cache prune": {"[names]", "--older-than", "--all", "--dry-run", "--yes/-y"}
+    | _SHARED["output"],
+    "doctor": {"--offline", "--speed/--no-speed", "--device"}
+    | _SHARED["place"]
+    | _SHARED["output"],
     "report": {"--output"} | _SHARED["place"] | _SHARED["output"],
     "demo": {"--shots", "--rows", "--seed", "--device", "--yes/-y"}
     | _SHARED["place"]
@@ -97,9 +118,9 @@ def test_the_flags_of_a_command_stay(name: str):
 
 def test_the_first_screen_groups_the_commands_and_is_short(reclora: Reclora):
     text = reclora("--help").out
-    panels = re.findall(r"─ (Data|Train|Evaluate|Inspect) ─", text)
-    assert panels == ["Data", "Train", "Evaluate", "Inspect"]
-    assert len(text.splitlines()) <= 40
+    panels = re.findall(r"─ (Data|Train|Evaluate|Inspect|Tools) ─", text)
+    assert panels == ["Data", "Train", "Evaluate", "Inspect", "Tools"]
+    assert len(text.splitlines()) <= 48
     assert "reclora demo" in text
 
 

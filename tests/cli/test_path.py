@@ -108,7 +108,7 @@ def test_the_untuned_lm_is_evaluated_without_a_run(path: Reclora):
 
 def test_an_interrupted_tuning_goes_on_where_it_stood(mine: Path, tiny_copy: TinyWorld):
     root = tiny_copy.workspace.root
-    options = ["--recipe", str(mine), "-w", str(root), "--device", "cpu", "--epochs", "40"]
+    options = ["--recipe", str(mine), "-w", str(root), "--device", "cpu", "--epochs", "15"]
     arguments = ["finetune", "--method", "tallrec", *options, "--json"]
     first = subprocess.Popen(
         command_line(arguments),
@@ -229,5 +229,6 @@ def test_the_workspace_tells_what_it_holds(path: Reclora, reclora: Reclora, tmp_
     path("finetune")
     found = json.loads(reclora("-w", tmp_path / "ws", "--json").out)
     assert [holding["kind"] for holding in found["holdings"]] == ["dataset", "index", "crm", "run"]
-    assert found["next_command"] == "reclora evaluate"
-    assert "shots" in reclora("-w", tmp_path / "ws").out
+    assert found["next_command"] == "reclora evaluate --rows 1000"
+    assert found["next_steps"][0]["command"] == found["next_command"]
+    assert "reclora-k4" in reclora("-w", tmp_path / "ws").out

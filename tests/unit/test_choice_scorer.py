@@ -245,3 +245,22 @@ def test_a_prompt_without_tokens_is_refused() -> None:
         chosen(
             model, adapter("none", model), EncodedPrompts.from_lists([[5], []]), answers(2), None
         )
+
+
+def test_logits_of_an_lm_in_half_precision_are_computed_in_fp32() -> None:
+    model = wide_awake().to(torch.bfloat16)
+    head = model.get_output_embeddings()
+    encoded, of_rows = prompts(1), answers(1)
+    found = chosen(model, adapter("none", model), encoded, of_rows, None, prefix="never")
+
+    answer = of_rows[0][1]
+    ids = torch.tensor([[*encoded[0].tolist(), *answer[:-1]]])
+    with torch.no_grad():
+        hidden_TD = model.model(ids).last_hidden_state[0, len(encoded[0]) - 1 :]
+        logits_TV = hidden_TD.float() @ head.weight.float().T
+    logs_TV = torch.log_softmax(logits_TV, dim=-1)
+    expected = sum(float(logs_TV[at, token]) for at, token in enumerate(answer))
+    assert found.log_likelihood[0, 1] == pytest.approx(expected, abs=1e-4)
+    assert model.get_output_embeddings() is head
+    coarse = torch.log_softmax((hidden_TD @ head.weight.T).float(), dim=-1)
+    assert abs(sum(float(coarse[at, t]) for at, t in enumerate(answer)) - expected) > 1e-3

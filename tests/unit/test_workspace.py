@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,32 @@ def test_a_manifest_tells_what_made_the_artefact(workspace: Workspace):
     assert read.versions["python"].startswith("3.")
     assert read.written.endswith("+00:00")
     assert "cores" in read.machine
+
+
+def test_a_manifest_records_the_hashes_of_what_the_artefact_lasts_by(tmp_path: Path):
+    artefact = Artefact(tmp_path / "run")
+    (artefact.path / "adapter").mkdir(parents=True)
+    (artefact.path / "scores").mkdir()
+    for name in (
+        *("shots.npy", "adapter/adapter.safetensors", "log.jsonl", "scores/test.parquet"),
+        *("representations.safetensors", ".shots.npy.abc.part", ".half.npy"),
+    ):
+        (artefact.path / name).write_bytes(name.encode())
+    recorded = artefact.finish(Manifest("finetune", "f", {})).files
+    assert recorded == {
+        name: hashlib.sha256(name.encode()).hexdigest()
+        for name in ("adapter/adapter.safetensors", "shots.npy")
+    }
+
+
+def test_a_manifest_of_an_earlier_version_records_none(tmp_path: Path):
+    artefact = Artefact(tmp_path)
+    written = asdict(artefact.finish(Manifest("prepare", "f", {})))
+    del written["files"]
+    write_json(artefact.path / MANIFEST, written)
+    found = artefact.manifest()
+    assert found is not None
+    assert found.files == {}
 
 
 def test_up_to_date_means_the_same_recipe_and_inputs(workspace: Workspace):

@@ -111,6 +111,10 @@ class SequenceStore:
         """(items,) bool: the item is in a training row, as target or in its history."""
         return _seen(self._splits["train"], self.header.items)
 
+    def is_intact(self) -> bool:
+        """Whether every array and title is what was written: reads all of them."""
+        return _identity(self.folder, self.items) == self.header.identity
+
     def _read(self, split: str) -> SequenceRows:
         names = [field.name for field in fields(SequenceRows)]
         return SequenceRows(*(self._array(split, name) for name in names))
