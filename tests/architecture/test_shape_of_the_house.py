@@ -17,7 +17,7 @@ from reclora_cli.registry import Registry
 PACKAGE = Path(recipe.__file__).parent.parent
 REGISTRIES = [value for value in vars(catalog).values() if isinstance(value, Registry)]
 DATASET_RECIPES = [
-    *("base", "demo", "goodreads", "goodreads-children", "goodreads-comics-graphic"),
+    *("base", "demo", "demo-ilora", "goodreads", "goodreads-children", "goodreads-comics-graphic"),
     *("goodreads-fantasy-paranormal", "goodreads-history-biography"),
     *("goodreads-mystery-thriller-crime", "goodreads-poetry", "goodreads-romance"),
     *("goodreads-young-adult", "lastfm", "ml-100k", "ml-100k-next", "ml-1m", "ml-1m-ctr-bert"),
