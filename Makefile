@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 
+# Worker processes of the tests: a core each, and beyond four there is little left to share out.
+WORKERS ?= logical --maxprocesses 4
+
 .PHONY: demo tables-tiny test check unit e2e lint types imports wheel clean
 
 demo: $(VENV)/.installed  ## MovieLens-100K, SmolLM2-135M, the whole path: a results table and an explanation; accepts MovieLens' terms of use
@@ -15,10 +18,10 @@ tables-tiny: $(VENV)/.installed  ## every table and figure of the paper on Movie
 	$(BIN)/reclora ablate $(or $(TABLES),--table 1 --table 2 --table 3 --table 4 --figure 4 --figure 5 --figure 6) --size tiny --yes
 
 test: $(VENV)/.installed-dev  ## every test, the end-to-end one with real data and the real LLM too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 unit: $(VENV)/.installed-dev  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not e2e and not network"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not e2e and not network"
 
 check: lint types imports wheel  ## what CI checks besides tests
 

@@ -87,6 +87,18 @@ PROMPT_TEMPLATES = Registry(
     },
 )
 
+NEXT_TEMPLATES = Registry(
+    "template of the task next",
+    {
+        "artists": "reclora_cli.prompt.next_wordings:ARTISTS",
+        "books": "reclora_cli.prompt.next_wordings:BOOKS",
+        "films": "reclora_cli.prompt.next_wordings:FILMS",
+        "games": "reclora_cli.prompt.next_wordings:GAMES",
+        "items": "reclora_cli.prompt.next_wordings:ITEMS",
+    },
+)
+"""What ``next.prompt.template`` may name."""
+
 VARIANTS = Registry(
     "variant",
     {
@@ -117,6 +129,14 @@ VARIANTS = Registry(
 )
 """Changes of a method, for ``reclora ablate``; in the order of tables."""
 
+NEXT_VARIANTS = frozenset(
+    {
+        *("uniform-gate", "shuffled-crm", "random-crm", "weights-mixing", "full-mixing"),
+        *("guide-caser", "guide-gru4rec"),
+    }
+)
+"""Variants that change something of iLoRA; the others are of what the task ``rate`` alone has."""
+
 STAGES = Registry(
     "stage",
     {
@@ -127,7 +147,9 @@ STAGES = Registry(
         "reproduce": "reclora_cli.stages.reproduce:run",
         "tune-lm": "reclora_cli.stages.tune_lm:run",
         "evaluate": "reclora_cli.stages.evaluate:run",
+        "evaluate-next": "reclora_cli.stages.evaluate_next:run",
         "explain": "reclora_cli.stages.explain:run",
+        "explain-next": "reclora_cli.stages.explain_next:run",
         "export": "reclora_cli.stages.export:run",
     },
 )

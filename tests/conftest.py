@@ -13,7 +13,9 @@ from tests.evaluated_runs import evaluated, evaluation
 from tests.finetuning import ready_to_tune
 from tests.grids import grid_recipe, walked_grid
 from tests.tiny_lm import loaded_lm, tiny_lm
+from tests.tuned_next_runs import next_copy, next_runs
 from tests.tuned_runs import tuned
+from tests.tuned_sequences import sequenced
 from tests.world import TinyWorld, make_world
 
 __all__ = [
@@ -21,7 +23,10 @@ __all__ = [
     "evaluation",
     "grid_recipe",
     "loaded_lm",
+    "next_copy",
+    "next_runs",
     "ready_to_tune",
+    "sequenced",
     "tiny_lm",
     "tuned",
     "walked_grid",
@@ -38,6 +43,18 @@ def data_folder() -> Path:
     """Where real data should lie: RECLORA_TEST_DATA, or beside the checkout."""
     named = os.environ.get("RECLORA_TEST_DATA")
     return Path(named) if named else CHECKOUT.parent / "shared" / "data"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[object]) -> None:
+    """Share the cores among worker processes; asked before the first one starts."""
+    threads = max(1, (os.cpu_count() or 1) // len(specs))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: what starts last then ends soon in every worker process."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session")

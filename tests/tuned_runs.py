@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,7 +105,14 @@ def by_stock_peft(lm: Path, folder: Path | None, prompt: str) -> float:
 
 
 def told(world: TinyWorld, run: str, item: str | None = None) -> ExplainResult:
-    """What the run itself says of one item, or of the user's latest row."""
-    from reclora_cli.stages import explain
+    """What the run itself says of one item, or of the user's latest row.
 
-    return explain.run(world.recipe, world.workspace, user=USER, item=item, run=run, device="cpu")
+    Said in a copy: what is explained is kept beside the run, and the finished runs are shared.
+    """
+    from reclora_cli.stages import explain
+    from reclora_cli.workspace import Workspace
+
+    with TemporaryDirectory() as folder:
+        root = shutil.copytree(world.workspace.root, Path(folder) / "ws")
+        asked = {"user": USER, "item": item, "run": run}
+        return explain.run(world.recipe, Workspace(root), **asked, device="cpu")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from reclora_cli import catalog
 from reclora_cli.errors import UsageError
+from reclora_cli.registry import Registry
 
 ALL = "all"
 
 
-def chosen_crms(given: str | None) -> list[str]:
+def chosen_crms(given: str | None, known: Registry = catalog.CRMS) -> list[str]:
     """The names of ``--model``, each once, in the order given; without any, none.
 
-    ``all`` is the catalogue.
+    ``all`` is the whole of ``known``.
 
     Raises:
         UsageError: an unknown name, or nothing between the commas.
@@ -19,11 +20,11 @@ def chosen_crms(given: str | None) -> list[str]:
     if given is None:
         return []
     if means_all(given):
-        return list(catalog.CRMS)
+        return list(known)
     names = _split(given)
     if not names:
-        raise UsageError("which model?", where="--model", hint=f"Known: {', '.join(catalog.CRMS)}.")
-    return [catalog.CRMS.check(name, where="--model") for name in dict.fromkeys(names)]
+        raise UsageError("which model?", where="--model", hint=f"Known: {', '.join(known)}.")
+    return [known.check(name, where="--model") for name in dict.fromkeys(names)]
 
 
 def means_all(given: str | None) -> bool:

@@ -86,13 +86,7 @@ class Session:
             MissingInputError, UsageError: as there; or the recipe is of the task ``next``.
         """
         loaded = self.recipe_of_any_task(options, values, llm=llm, preset=preset, method=method)
-        if loaded.task != "rate":
-            raise UsageError(
-                f"{loaded.data.source} is of the task {loaded.task}, which this command does not "
-                "know",
-                where="task",
-                hint="Name a dataset of ratings: --recipe ml-1m.",
-            )
+        require_ratings(loaded, "this command")
         return loaded
 
     def recipe_of_any_task(
@@ -154,7 +148,7 @@ class Session:
         """Whether the recipe's dataset has a finished run."""
         from reclora_cli.stages import runs
 
-        return bool(runs.finished(self.workspace, recipe.data.source))
+        return bool(runs.finished(self.workspace, recipe.data.source, recipe.task))
 
     def require_run(self, recipe: Recipe, running: RunningOptions) -> None:
         """Tune a run of the recipe's dataset if there is none and the person agrees.
@@ -170,7 +164,7 @@ class Session:
         if person and person("No run is tuned yet. Tune one now?"):
             self.run("finetune", recipe, running, device=running.device.value)
             return
-        runs.choose(self.workspace, recipe.data.source)
+        runs.choose(self.workspace, recipe.data.source, None, recipe.task)
 
     def person(self, *, yes: bool) -> Confirm | None:
         """Who answers yes-or-no questions: ``--yes``, the person at the terminal, or nobody."""
@@ -232,11 +226,27 @@ class Session:
         return [f"next.{key}={json.dumps(value)}" for key, value in own.items()]
 
 
+def require_ratings(recipe: Recipe, what: str) -> None:
+    """Refuse sequences where ``what`` knows the task ``rate`` alone.
+
+    Raises:
+        UsageError: the recipe is of the task ``next``.
+    """
+    if recipe.task != "rate":
+        raise UsageError(
+            f"{recipe.data.source} is of the task {recipe.task}, which {what} does not know",
+            where="task",
+            hint="Name a dataset of ratings: --recipe ml-1m.",
+        )
+
+
 def _check_source(recipe: Recipe) -> None:
     source = recipe.data.source
     if recipe.task == "rate" and source in catalog.SEQUENCE_DATASETS:
         raise UsageError(
-            f"{source} holds sequences, no ratings", where="task", hint=f"--recipe {source}"
+            f"{source} holds sequences, no ratings",
+            where="task",
+            hint=f"--recipe {source}, and of methods ilora, ilora-hybrid, llara or lora.",
         )
     if recipe.data.tables is None and source not in catalog.SEQUENCE_DATASETS:
         catalog.DATASETS.check(source, where="data.source")

@@ -15,17 +15,16 @@ def sample_shots(store: InteractionsStore, n: int, seed: int, where: str = "--sh
     Raises:
         UsageError: ``n`` is not within 1 .. training rows.
     """
-    check_budget(store, n, where)
     train = store.split("train")
+    check_budget(store.header.dataset, len(train), n, where)
     return train.start + numpy_stream(seed, "shots").permutation(len(train))[:n]
 
 
-def check_budget(store: InteractionsStore, n: int, where: str = "--shots") -> None:
-    """Raise ``UsageError`` when ``n`` shots cannot be had from the training rows."""
-    rows = len(store.split("train"))
+def check_budget(dataset: str, rows: int, n: int, where: str = "--shots") -> None:
+    """Raise ``UsageError`` when ``n`` shots cannot be had from so many training rows."""
     if not 1 <= n <= rows:
         raise UsageError(
-            f"{n} shots asked for, {store.header.dataset} has {rows} training rows",
+            f"{n} shots asked for, {dataset} has {rows} training rows",
             where=where,
             hint=f"Give a number from 1 to {rows}.",
         )

@@ -229,14 +229,18 @@ class PlainLora(Adapter):
         self._peft.unload()
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
-        return [(name, p) for name, p in self._peft.named_parameters() if p.requires_grad]
+        own = self._peft.named_parameters()
+        return [(name, p) for name, p in own if p.requires_grad and ".lora_" in name]
 
 
-def open_adapter(kind: str, folder: Path, model: nn.Module, base_model: str = "") -> Adapter:
+def open_adapter(
+    kind: str, folder: Path, model: nn.Module, base_model: str = "", *, trainable: bool = False
+) -> Adapter:
     """Put a saved adapter into ``model``, ready for scoring.
 
     Args:
         base_model: identity of ``model``; an adapter that was trained in another one is refused.
+        trainable: gradients with respect to it are wanted; dropout stays off.
 
     Raises:
         MissingInputError: there is none in ``folder``.
@@ -253,7 +257,7 @@ def open_adapter(kind: str, folder: Path, model: nn.Module, base_model: str = ""
     elif kind == "lora":
         from peft import PeftModel
 
-        adapter = PlainLora(PeftModel.from_pretrained(model, str(folder), is_trainable=False))
+        adapter = PlainLora(PeftModel.from_pretrained(model, str(folder), is_trainable=trainable))
     else:
         raise UsageError(f"unknown adapter {kind!r}", hint=did_you_mean(kind, KINDS))
     adapter.train(False)

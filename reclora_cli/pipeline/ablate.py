@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from reclora_cli.data.download import Confirm
-from reclora_cli.pipeline import ablation_figure, ablation_report, forecast, graph
-from reclora_cli.pipeline.ablated import AblateResult, CellResult, GridResult
+from reclora_cli.pipeline import (
+    ablation_alignment,
+    ablation_figure,
+    ablation_next,
+    ablation_next_table,
+    ablation_report,
+    forecast,
+    graph,
+)
+from reclora_cli.pipeline.ablated import AblateResult, AnyCell, GridResult
 from reclora_cli.pipeline.ablation_cells import cell_results
 from reclora_cli.pipeline.ablation_jobs import default_jobs, run_side_by_side
 from reclora_cli.pipeline.ablation_models import make, name_of
@@ -23,6 +31,7 @@ from reclora_cli.pipeline.grid import Grid
 from reclora_cli.progress import SILENT, Progress, SaidOnce
 from reclora_cli.stages import evaluate, locate
 from reclora_cli.stages.evaluated import EvaluateResult
+from reclora_cli.stages.next_evaluated import EvaluateNextResult
 from reclora_cli.tabular import Table
 from reclora_cli.workspace import Stopwatch, Workspace
 
@@ -40,7 +49,7 @@ def run(
     """Train, score and compare every cell of every grid.
 
     Args:
-        grids: see ``grid.shipped`` and ``grid.of_variants``.
+        grids: see ``grid.shipped`` and ``grid_variants.of_variants``.
         confirm: asks a person to accept the data's terms of use; ``None``: there is nobody.
         jobs: runs at a time, each in a process of its own; ``None``: one for each GPU, else one.
         dry_run: say what is left to do, and about how long it takes; nothing is written.
@@ -83,10 +92,10 @@ def _walked(
     plan = forecast.plan(grid, workspace, progress, device=device)
     pace = Pace(grid, plan, progress, jobs)
     pace.begin()
+    if grid.gradients:
+        return _aligned(grid, workspace, progress, device, confirm)
     _trained(grid, workspace, pace, progress, device=device, confirm=confirm, jobs=jobs)
-    evaluated = _compared(grid, workspace, progress, device)
-    cells = cell_results(grid, evaluated, workspace)
-    table = table_of(grid, cells, evaluated)
+    evaluated, cells, table = _told(grid, workspace, progress, device)
     place = folder(grid, workspace)
     files = [
         *ablation_report.write_table(table, place),
@@ -98,7 +107,7 @@ def _walked(
         files,
         place,
         watch,
-        cells=cells,
+        cells=list(cells),
         split=evaluated.split,
         rows=evaluated.rows,
         of=evaluated.of,
@@ -121,13 +130,43 @@ def _trained(
     apart = grid.recipes("run") if jobs > 1 else []
     for recipe in apart:
         graph.ensure("finetune", recipe, workspace, progress, confirm=confirm, device=device)
-    for kind, recipe in [one for one in grid.models() if one[0] == "crm" or not apart]:
+    for kind, recipe in [one for one in grid.models() if one[0] != "run" or not apart]:
         watch = Stopwatch()
         reached = make(kind, recipe, grid.base, workspace, progress, device=device, confirm=confirm)
         pace.ended(name_of(kind, recipe, workspace), reached, watch.seconds)
     if apart:
         logs = folder(grid, workspace) / "logs"
         run_side_by_side(apart, grid.base, workspace, logs, pace.ended, jobs=jobs, device=device)
+
+
+def _told(
+    grid: Grid, workspace: Workspace, progress: Progress, device: str
+) -> tuple[EvaluateResult | EvaluateNextResult, Sequence[AnyCell], Table]:
+    """What all models reach on the same rows, as cells and as the table."""
+    if grid.task == "next":
+        chosen = ablation_next.compared(grid, workspace, progress, device)
+        of_next = ablation_next.cell_results(grid, chosen, workspace)
+        return chosen, of_next, ablation_next_table.table_of(grid, of_next, chosen)
+    evaluated = _compared(grid, workspace, progress, device)
+    cells = cell_results(grid, evaluated, workspace)
+    return evaluated, cells, table_of(grid, cells, evaluated)
+
+
+def _aligned(
+    grid: Grid, workspace: Workspace, progress: Progress, device: str, confirm: Confirm | None
+) -> GridResult:
+    """Gradients of each run between clusters of rows; no row is scored."""
+    watch, place = Stopwatch(), folder(grid, workspace)
+    for recipe in grid.recipes("run"):
+        if graph.pending("finetune", recipe, workspace) is not None:
+            graph.run("finetune", recipe, workspace, progress, confirm=confirm, device=device)
+    found = ablation_alignment.run(grid, workspace, place, progress, device)
+    table = ablation_alignment.table_of(grid, found)
+    files = [
+        *ablation_report.write_table(table, place),
+        *ablation_alignment.draw(grid, found, place),
+    ]
+    return _kept(grid, table, files, place, watch, cells=[], alignment=found)
 
 
 def _compared(grid: Grid, workspace: Workspace, progress: Progress, device: str) -> EvaluateResult:
@@ -178,7 +217,7 @@ def _kept(
     return result
 
 
-def _result(grid: Grid, *, cells: list[CellResult], **more: Any) -> GridResult:
+def _result(grid: Grid, *, cells: list[AnyCell], **more: Any) -> GridResult:
     return GridResult(
         name=grid.name,
         title=grid.experiment.title,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reclora_cli.metrics.compare import Difference, Figure
+from reclora_cli.metrics.mcnemar import McNemar
 from reclora_cli.metrics.over_seeds import MeanSd
+from reclora_cli.stages.gradient_alignment import AlignmentResult
+from reclora_cli.stages.parameter_counts import ParameterCounts
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,64 @@ class CellResult:
     scoring_seconds: float | None = None
     published: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def main(self) -> Figure:
+        """What pictures show."""
+        return self.auc
+
+    @property
+    def printed(self) -> float | None:
+        """``main`` as the paper prints it."""
+        return self.published.get("auc")
+
+
+@dataclass(frozen=True)
+class NextCellResult:
+    """One model of a grid of the task ``next``.
+
+    Attributes:
+        label, line, x, kind, variant: see ``grid.Cell``.
+        models: names of its runs or encoders, one for each seed, and ``identities`` of what was
+            scored; empty of popularity and of the LM untuned, which lie nowhere.
+        figures: of the first seed, by the names of ``stages.next_evaluated``.
+        figures_over_seeds: of all seeds; empty of one.
+        differences: minus the reference, paired, of the first seed; empty of the reference itself.
+        mcnemar: exact test of the rankings' HR@1 against the reference.
+        parameters: what it trains; ``None`` of what is no run.
+        tuning_seconds, scoring_seconds: for each sample, as wall-clock gave them.
+        published: figure -> what is printed elsewhere.
+    """
+
+    label: str
+    line: str
+    x: float | None
+    kind: str
+    variant: str | None
+    seeds: list[int]
+    models: list[str]
+    identities: list[str]
+    figures: dict[str, Figure]
+    figures_over_seeds: dict[str, MeanSd]
+    differences: dict[str, Difference]
+    mcnemar: McNemar | None
+    parameters: ParameterCounts | None
+    tuning_seconds: float | None
+    scoring_seconds: float
+    published: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def main(self) -> Figure:
+        """What pictures show."""
+        return self.figures["hit_ratio@1"]
+
+    @property
+    def printed(self) -> float | None:
+        """``main`` as it is printed elsewhere: nobody prints HR@1 of a ranking of titles."""
+        return self.published.get("hit_ratio@1")
+
+
+AnyCell = CellResult | NextCellResult
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -52,6 +113,7 @@ class PlannedRun:
         state: ``done``, ``begun`` or ``new``.
         to_score: test rows without a kept score.
         seconds: what is left of it, predicted; ``None``: nothing is known to predict it from.
+        parameters: what it trains; ``None`` where that is not counted.
     """
 
     label: str
@@ -61,6 +123,7 @@ class PlannedRun:
     shots: int
     to_score: int
     seconds: float | None
+    parameters: ParameterCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +164,7 @@ class GridResult:
     Attributes:
         settings: what was laid over the size's own, as ``--set`` takes it.
         table: as the paper lays it out, its figures beside ours.
+        alignment: of a figure of gradients; it has no cells.
         files: what was written: the table as CSV, Markdown and LaTeX, figures as PNG and SVG.
         artefact: this object as JSON, beside them.
     """
@@ -117,9 +181,10 @@ class GridResult:
     rows_hash: str = ""
     confidence: float = 0.95
     reference: str | None = None
-    cells: list[CellResult] = field(default_factory=list)
+    cells: list[AnyCell] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
     table: TextTable | None = None
+    alignment: AlignmentResult | None = None
     files: list[str] = field(default_factory=list)
     artefact: str = ""
     seconds: float = 0.0

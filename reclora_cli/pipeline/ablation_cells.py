@@ -51,7 +51,7 @@ def _cell(
         relative=_relative(grid, held, first),
         auc_difference=pair.auc if pair and grid.reference else None,
         log_loss_difference=pair.log_loss if pair and grid.reference else None,
-        tuning_seconds=_tuning_seconds(places) if cell.kind == "run" else None,
+        tuning_seconds=tuning_seconds(places) if cell.kind == "run" else None,
         scoring_seconds=mean(model.seconds for model in own) / evaluated.rows,
         published=dict(grid.experiment.published.get(grid.dataset, {}).get(cell.label, {})),
     )
@@ -71,7 +71,7 @@ def _over_seeds(values: Sequence[float | None]) -> MeanSd | None:
     return mean_sd(values) if len(values) > 1 else None
 
 
-def _tuning_seconds(places: Sequence[Artefact]) -> float:
+def tuning_seconds(places: Sequence[Artefact]) -> float:
     """For each example and epoch, a run's whole time: loading the LM and encoding are in it."""
     taken = []
     for place in places:

@@ -32,7 +32,7 @@ _PATIENCE_S = 60
 """How long an interrupted process may take to end; then it is killed, and loses no more than since
 its last checkpoint."""
 
-Ended = Callable[[str, float | None, float], None]
+Ended = Callable[[str, str, float], None]
 
 
 @dataclass
@@ -146,10 +146,9 @@ def _environment(slot: int, *, jobs: int, device: str, workspace: Workspace) -> 
     return found
 
 
-def _reached(worker: _Worker) -> float | None:
+def _reached(worker: _Worker) -> str:
     assert worker.process.stdout is not None
-    found: float | None = json.loads(worker.process.stdout.read())["auc"]
-    return found
+    return str(json.loads(worker.process.stdout.read())["reached"])
 
 
 def _stop(workers: Sequence[_Worker]) -> None:

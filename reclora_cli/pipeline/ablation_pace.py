@@ -34,18 +34,18 @@ class Pace:
             told.append(f"{self._jobs} at a time")
         self._progress.say("; ".join([head, *told]))
 
-    def ended(self, name: str, auc: float | None, seconds: float) -> None:
+    def ended(self, name: str, reached: str, seconds: float) -> None:
         """Say what one model reached.
 
         Args:
             name: of its run or CRM.
+            reached: in words.
             seconds: what training and scoring it took now.
         """
         run = next(run for run in self._plan.runs if run.name == name)
         self._ended.append(run)
         self._spent += seconds
         place = f"  {len(self._ended)}/{len(self._plan.runs)}  {run.label:<{self._width}}"
-        reached = "AUC undefined" if auc is None else f"AUC {auc:.4f}"
         self._progress.say(f"{place}  {reached}  {minutes(seconds)}{self._left()}")
 
     def _left(self) -> str:

@@ -1,4 +1,4 @@
-"""A process that makes one run of a grid: reads a job from standard input, prints its AUC.
+"""A process that makes one run of a grid: reads a job from standard input, prints what it reached.
 
 It ends when its standard input does: then the process that started it is gone.
 """
@@ -41,7 +41,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     with told:
-        json.dump({"auc": reached}, told)
+        json.dump({"reached": reached}, told)
     return 0
 
 

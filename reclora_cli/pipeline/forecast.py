@@ -18,21 +18,25 @@ from numpy.typing import NDArray
 
 from reclora_cli import device as devices
 from reclora_cli.data import schema
+from reclora_cli.data.sequences.store import SequenceStore
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
 from reclora_cli.pipeline import graph
 from reclora_cli.pipeline.ablated import Plan, PlannedRun
-from reclora_cli.pipeline.grid import Cell, Grid
+from reclora_cli.pipeline.ablation_models import name_of
+from reclora_cli.pipeline.grid import STAGES, Cell, Grid
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring import score_files
-from reclora_cli.stages import finetune, locate, runs
+from reclora_cli.stages import evaluate_next, finetune, locate, runs
 from reclora_cli.stages.evaluate import choose_rows
+from reclora_cli.stages.parameter_counts import ParameterCounts, parameter_counts
 from reclora_cli.stages.shot_examples import policies
 from reclora_cli.workspace import Artefact, Workspace
 
-_SCORING = 1 / 3
-"""Of a prompt's time in tuning: the forward pass alone."""
+_SCORING = {"rate": 1 / 3, "next": 1.0}
+"""Of a prompt's time in tuning: the forward pass alone; of the task ``next`` also what is said, and
+a pass over the titles of all candidates."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +73,36 @@ def plan(
 def _planned(cell: Cell, at: int, grid: Grid, workspace: Workspace, rates: Rates) -> PlannedRun:
     recipe = cell.recipes[at]
     label = cell.label if len(cell.recipes) == 1 else f"{cell.label}, seed {recipe.seed}"
-    if cell.kind == "crm":
-        artefact = locate.crm(recipe, workspace)
-        state = "done" if graph.pending("pretrain-crm", recipe, workspace) is None else "new"
-        return PlannedRun(label, artefact.name, cell.kind, state, 0, 0, None)
+    if cell.kind != "run":
+        name = name_of(cell.kind, recipe, workspace)
+        there = graph.pending(STAGES[cell.kind], recipe, workspace) is None
+        return PlannedRun(label, name, cell.kind, "done" if there else "new", 0, 0, None)
     artefact = locate.run(recipe, workspace)
     state = _state(artefact, recipe, workspace)
     to_score = _to_score(artefact, grid, workspace)
     seconds = None
     if rates.tuning is not None and rates.scoring is not None:
-        prompts = len(policies(recipe)) * recipe.finetune.shots * recipe.finetune.epochs
         left = 0.0 if state == "done" else 1 - _share_done(artefact, recipe)
-        seconds = left * prompts * rates.tuning + to_score * rates.scoring
-    shots = recipe.finetune.shots
-    return PlannedRun(label, artefact.name, cell.kind, state, shots, to_score, seconds)
+        seconds = left * _prompts(recipe) * rates.tuning + to_score * rates.scoring
+        seconds += grid.gradients * rates.tuning
+    shots, counts = recipe.finetune.shots, _counts(grid, recipe)
+    return PlannedRun(label, artefact.name, cell.kind, state, shots, to_score, seconds, counts)
+
+
+def _prompts(recipe: Recipe) -> int:
+    """Prompts of a whole tuning."""
+    of_shot = 1 if recipe.task == "next" else len(policies(recipe))
+    return of_shot * recipe.finetune.shots * recipe.finetune.epochs
+
+
+def _counts(grid: Grid, recipe: Recipe) -> ParameterCounts | None:
+    """Of the task ``next``; ``None`` too where the LM cannot be had."""
+    if grid.task != "next":
+        return None
+    try:
+        return parameter_counts(recipe)
+    except RecloraError:
+        return None
 
 
 def _state(artefact: Artefact, recipe: Recipe, workspace: Workspace) -> str:
@@ -92,17 +112,24 @@ def _state(artefact: Artefact, recipe: Recipe, workspace: Workspace) -> str:
 
 
 def _share_done(artefact: Artefact, recipe: Recipe) -> float:
-    prompts = len(policies(recipe)) * recipe.finetune.shots * recipe.finetune.epochs
-    return min(1.0, runs.step_reached(artefact) * recipe.finetune.batch_size / prompts)
+    done = runs.step_reached(artefact) * recipe.finetune.batch_size
+    return min(1.0, done / _prompts(recipe))
 
 
 def _to_score(artefact: Artefact, grid: Grid, workspace: Workspace) -> int:
     """Test rows without a score, as far as can be told before the run is opened."""
     store = locate.store(grid.base, workspace)
+    if grid.gradients:
+        return 0
     if store.manifest() is None:
         return grid.base.evaluate.rows
-    rows = choose_rows(InteractionsStore(store.path), grid.base.evaluate, grid.base.seed)
-    kept = [_rows_in(file) for file in (artefact.path / "scores").glob("*.parquet")]
+    if grid.task == "next":
+        rows = evaluate_next.choose_ids(SequenceStore(store.path), grid.base)
+    else:
+        rows = choose_rows(InteractionsStore(store.path), grid.base.evaluate, grid.base.seed)
+    # Rows of the task next are numbered in each split anew.
+    files = f"next-{grid.base.evaluate.split}.parquet" if grid.task == "next" else "*.parquet"
+    kept = [_rows_in(file) for file in (artefact.path / "scores").glob(files)]
     return int((~np.isin(rows, np.concatenate(kept))).sum()) if kept else len(rows)
 
 
@@ -137,13 +164,13 @@ def _rates(grid: Grid, workspace: Workspace, progress: Progress, device: str) ->
     if not of_runs:
         return Rates(None, None, "no LM is tuned")
     on = devices.pick(device).type
-    finished = runs.finished(workspace, grid.dataset)
+    finished = runs.finished(workspace, grid.dataset, grid.task)
     known = [run for run in finished if _alike(run, of_runs[0], on)]
     if known:
         tuning = [_tuning_rate(run) for run in known]
         scoring = [rate for run in known if (rate := _scoring_rate(run)) is not None]
         rate = median(tuning)
-        scored = median(scoring) if scoring else rate * _SCORING
+        scored = median(scoring) if scoring else rate * _SCORING[grid.task]
         return Rates(rate, scored, f"from {len(known)} runs of this LM here")
     return _measured(of_runs[0], workspace, progress, device)
 
@@ -152,7 +179,9 @@ def _alike(run: runs.Run, recipe: Recipe, device: str) -> bool:
     """Whether its time tells of the recipe's: the same LM and prompts on such a device."""
     figures = run.manifest.figures
     here = (figures.get("computed") or {}).get("device") == device
-    same = run.recipe.lm == recipe.lm and run.recipe.prompt.history == recipe.prompt.history
+    ours, theirs = recipe, run.recipe
+    same = theirs.lm == ours.lm and theirs.prompt.history == ours.prompt.history
+    same = same and theirs.next.history == ours.next.history
     return here and same and bool(figures.get("examples"))
 
 
@@ -188,4 +217,4 @@ def _measured(recipe: Recipe, workspace: Workspace, progress: Progress, device: 
     rate = result.plan.seconds / (result.examples * recipe.finetune.epochs)
     measured = result.plan.seconds_measured is not None
     source = "from a few batches measured just now" if measured else "by arithmetic: no LM here yet"
-    return Rates(rate, rate * _SCORING, source)
+    return Rates(rate, rate * _SCORING[recipe.task], source)

@@ -13,6 +13,7 @@ from typing import Any
 
 from reclora_cli import catalog
 from reclora_cli.data.download import Confirm
+from reclora_cli.data.sequences.store import SequenceStore
 from reclora_cli.data.shots import check_budget
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import MissingInputError
@@ -65,7 +66,7 @@ def lacking(stage: str, recipe: Recipe, workspace: Workspace) -> list[Pending]:
     if stage in {"evaluate", "explain"}:
         before = needs("finetune", recipe)
         if recipe.adapter.kind != "none":
-            if runs.finished(workspace, recipe.data.source):
+            if runs.finished(workspace, recipe.data.source, recipe.task):
                 return []
             before = [*before, "finetune"]
     found = [pending(needed, recipe, workspace) for needed in before]
@@ -114,12 +115,16 @@ def ensure(
 
     Raises:
         MissingInputError: a needed stage may not run; names the command.
+        UsageError: there are fewer training rows than the recipe's shots.
         RecloraError: what the recipe's tuning is to start from is missing, foreign or damaged.
     """
     ran: list[str] = []
     check_start(recipe)
     before = lacking(stage, recipe, workspace)
-    if not no_deps and "finetune" in [lack.stage for lack in before]:
+    lacked = [lack.stage for lack in before]
+    if stage in {"finetune", "tune-lm"}:
+        _check_tuning(recipe, workspace, prepared="prepare" not in lacked)
+    if not no_deps and "finetune" in lacked:
         _ask_to_finetune(stage, recipe, confirm)
     for lack in before:
         needed = lack.stage
@@ -147,11 +152,17 @@ def _ask_to_finetune(stage: str, recipe: Recipe, confirm: Confirm | None) -> Non
         )
 
 
-def _check_shots(recipe: Recipe, workspace: Workspace) -> None:
+def _check_tuning(recipe: Recipe, workspace: Workspace, *, prepared: bool) -> None:
     # Before minutes go into the stages that a tuning needs, only to be refused afterwards.
-    store = locate.store(recipe, workspace)
-    if store.manifest() is not None:
-        check_budget(InteractionsStore(store.path), recipe.finetune.shots)
+    if recipe.task == "next":
+        from reclora_cli.stages.next_material import check_settings  # Brings torch.
+
+        check_settings(recipe)
+    if not prepared:
+        return
+    place = locate.store(recipe, workspace)
+    store = SequenceStore(place.path) if recipe.task == "next" else InteractionsStore(place.path)
+    check_budget(recipe.data.source, len(store.split("train")), recipe.finetune.shots)
 
 
 def run(
@@ -166,8 +177,6 @@ def run(
 ) -> Any:
     """Run ``stage`` after what it needs; returns its result object."""
     device = str(options.get("device", "auto"))
-    if stage == "finetune":
-        _check_shots(recipe, workspace)
     if not options.get("dry_run"):
         ensure(stage, recipe, workspace, progress, no_deps=no_deps, confirm=confirm, device=device)
     if stage == "prepare":

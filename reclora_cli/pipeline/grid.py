@@ -7,14 +7,14 @@ place: see ``stages.locate``. So a grid is trained by asking for its runs one af
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from reclora_cli import catalog
 from reclora_cli.errors import UsageError
-from reclora_cli.recipe import Recipe, fingerprint
+from reclora_cli.recipe import Recipe, fingerprint, load
 from reclora_cli.recipe.experiment import (
     SIZES,
+    AlignmentRecipe,
     CellRecipe,
     ExperimentRecipe,
     SizeRecipe,
@@ -23,16 +23,15 @@ from reclora_cli.recipe.experiment import (
 )
 from reclora_cli.stages import locate
 
-Kind = Literal["run", "crm"]
+Kind = Literal["run", "crm", "zero-shot", "popularity"]
 
-STAGES: dict[Kind, str] = {"crm": "pretrain-crm", "run": "finetune"}
-"""What trains each kind of model."""
-
-_LONGEST_NAME = 60
-"""Of variants in a folder's name; beyond it a fingerprint stands for them."""
-
-FULL = "RecLoRA"
-"""Label of the unvaried method."""
+STAGES: dict[Kind, str] = {
+    "crm": "pretrain-crm",
+    "run": "finetune",
+    "zero-shot": "prepare",
+    "popularity": "prepare",
+}
+"""What makes each kind of model; the last two need rows alone."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,52 @@ class Grid:
     def dataset(self) -> str:
         return self.base.data.source
 
+    @property
+    def task(self) -> str:
+        """Of the rows that are scored."""
+        return self.base.task
+
+    @property
+    def gradients(self) -> int:
+        """Rows of which each run's gradients are taken: of a figure of alignment alone."""
+        if self.experiment.layout != "alignment":
+            return 0
+        settings = self.alignment
+        return settings.clusters * settings.rows
+
+    @property
+    def alignment(self) -> AlignmentRecipe:
+        """Of how many rows gradients are compared."""
+        return self.experiment.sizes[self.size].alignment  # type: ignore[index]
+
+    def with_alignment(self, clusters: int | None, rows: int | None) -> Grid:
+        """With other clusters or rows of them than the size's; the name tells them apart.
+
+        Raises:
+            UsageError: it compares no gradients.
+        """
+        asked = {"clusters": clusters, "rows": rows}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if not given:
+            return self
+        if not self.gradients:
+            raise UsageError(
+                f"{self.name} compares no gradients",
+                where="--clusters, --cluster-rows",
+                hint="They are of `reclora ablate --figure alignment`.",
+            )
+        alignment = self.alignment.model_copy(update=given)
+        update = {"alignment": alignment}
+        sizes = {
+            name: one.model_copy(update=update) if name == self.size else one
+            for name, one in self.experiment.sizes.items()
+        }
+        return replace(
+            self,
+            name=f"{self.name}-{alignment.clusters}x{alignment.rows}",
+            experiment=self.experiment.model_copy(update={"sizes": sizes}),
+        )
+
     def models(self) -> list[tuple[Kind, Recipe]]:
         """Every model, each once, in order of the cells: two recipes may make one run."""
         every = [(cell.kind, recipe) for cell in self.cells for recipe in cell.recipes]
@@ -114,36 +159,6 @@ def shipped(
     return grids_of(name, experiment, size, seeds=seeds, recipe=recipe, overrides=overrides)
 
 
-def of_variants(
-    variants: Sequence[str],
-    size: str,
-    *,
-    seeds: int = 1,
-    recipe: str | None = None,
-    overrides: Sequence[str] = (),
-) -> list[Grid]:
-    """The grids of RecLoRA and the variants named, on the datasets and sizes of Table 3.
-
-    Raises:
-        UsageError: an unknown variant, or settings that do not fit.
-    """
-    cells = [CellRecipe(label=FULL)]
-    for name in dict.fromkeys(variants):
-        title = catalog.VARIANTS.load(name, where="--variants").title
-        cells.append(CellRecipe(label=title, variant=name))
-    experiment = ExperimentRecipe(
-        title="Variants of RecLoRA",
-        layout="ablation",
-        reference=FULL,
-        cells=tuple(cells),
-        sizes=load_experiment("table-3").sizes,
-        published=load_experiment("table-3").published,
-    )
-    named = "-".join(sorted({*variants}))
-    name = f"variants-{named if len(named) <= _LONGEST_NAME else fingerprint(named)[:8]}"
-    return grids_of(name, experiment, size, seeds=seeds, recipe=recipe, overrides=overrides)
-
-
 def grids_of(
     name: str,
     experiment: ExperimentRecipe,
@@ -156,8 +171,14 @@ def grids_of(
     """One grid for each dataset of ``experiment`` at ``size``; arguments as ``shipped``."""
     chosen = experiment.sizes.get(size)  # type: ignore[call-overload]
     if chosen is None:
+        known = [one for one in SIZES if one in experiment.sizes]
+        told = f"{name} has no size {size!r}" if size in SIZES else f"unknown size {size!r}"
+        raise UsageError(told, where="--size", hint=f"One of {', '.join(known)}.")
+    if experiment.layout == "alignment" and seeds > 1:
         raise UsageError(
-            f"unknown size {size!r}", where="--size", hint=f"One of {', '.join(SIZES)}."
+            "a figure of gradients is of one seed",
+            where="--seeds",
+            hint="Repeat it with --seed 1, 2, …: each has a folder of its own.",
         )
     _refuse_axis(experiment, overrides)
     names = (recipe,) if recipe else chosen.recipes
@@ -173,7 +194,10 @@ def _grid(
     seeds: int,
     overrides: Sequence[str],
 ) -> Grid:
-    base = cell_recipe(chosen, dataset_recipe, CellRecipe(label=FULL), overrides=overrides)
+    base = cell_recipe(
+        chosen, dataset_recipe, CellRecipe(label=""), method=experiment.method, overrides=overrides
+    )
+    _require_of_one_task(name, base, dataset_recipe)
 
     def made(cell: CellRecipe, axis: dict[str, Any]) -> tuple[Recipe, ...]:
         return tuple(
@@ -181,24 +205,25 @@ def _grid(
                 chosen,
                 dataset_recipe,
                 cell,
+                method=experiment.method,
                 overrides=overrides,
                 values={**axis, "seed": base.seed + step},
             )
             for step in range(seeds)
         )
 
-    cells = [
-        Cell(
+    def of(cell: CellRecipe, value: Any) -> Cell:
+        recipes = made(cell, {experiment.axis.key: value} if experiment.axis else {})
+        return Cell(
             label=cell.label if value is None else f"{cell.label} at {value}",
             line=cell.label,
             x=None if value is None else float(value),
-            kind="crm" if cell.crm is not None else "run",
+            kind=_kind(cell, recipes[0]),
             variant=cell.variant,
-            recipes=made(cell, {experiment.axis.key: value} if experiment.axis else {}),
+            recipes=recipes,
         )
-        for cell in experiment.cells
-        for value in (chosen.values or (None,))
-    ]
+
+    cells = [of(cell, value) for cell in experiment.cells for value in chosen.values or (None,)]
 
     own = seeds > 1 or overrides or dataset_recipe not in chosen.recipes
     suffix = f"-{_told_apart(cells)}" if own else ""
@@ -212,6 +237,25 @@ def _grid(
         experiment.reference,
         tuple(overrides),
     )
+
+
+def _kind(cell: CellRecipe, recipe: Recipe) -> Kind:
+    if cell.crm is not None:
+        return "crm"
+    if cell.popularity:
+        return "popularity"
+    return "zero-shot" if recipe.adapter.kind == "none" else "run"
+
+
+def _require_of_one_task(name: str, base: Recipe, dataset_recipe: str) -> None:
+    """A method brings its task along, and would lay it over a recipe of the other."""
+    found = load(dataset_recipe).task
+    if found != base.task:
+        raise UsageError(
+            f"{name} is of the task {base.task}, and {dataset_recipe} of the task {found}",
+            where="--recipe",
+            hint="lastfm and ml-1m-next are recipes of the task next, ml-1m is of rate.",
+        )
 
 
 def _refuse_axis(experiment: ExperimentRecipe, overrides: Sequence[str]) -> None:

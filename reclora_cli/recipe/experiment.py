@@ -1,7 +1,8 @@
 """Experiments: which recipes a table or a figure compares, at which size, and what was published.
 
 One file each in ``recipes/tables``. An experiment is a list of cells; a cell is a method, a variant
-of it, or a CRM alone. A figure crosses its cells with the values of one key of the recipe.
+of it, a CRM alone, or popularity. A figure crosses its cells with the values of one key of the
+recipe. Which task its rows are of is what its datasets' recipes say.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ TABLES = "tables"
 
 SIZES = ("tiny", "laptop", "paper")
 
-Layout = Literal["datasets", "models", "ablation", "efficiency", "lines"]
+Layout = Literal["datasets", "models", "ablation", "efficiency", "lines", "alignment"]
 
 
 class CellRecipe(Section):
     """One method of a table, or one line of a figure."""
 
     label: str = Field(description="as the paper prints it; published figures go by it")
-    method: str = Field(default="reclora", description="a shipped method")
+    method: str | None = Field(default=None, description="a shipped method; null: the experiment's")
     variant: str | None = Field(default=None, description="one of the catalogue, over the method")
     crm: str | None = Field(default=None, description="this CRM alone, in place of a method")
+    popularity: bool = Field(
+        default=False, description="of the task next: the candidate most often a target"
+    )
     settings: dict[str, Any] = Field(default={}, description="section.key -> value")
 
 
@@ -46,6 +50,13 @@ class AxisRecipe(Section):
     logarithmic: bool = False
 
 
+class AlignmentRecipe(Section):
+    """Of how many rows gradients are compared (layout ``alignment``)."""
+
+    clusters: int = Field(default=8, ge=2, description="of training rows, by the encoder's z")
+    rows: int = Field(default=8, ge=2, description="drawn of each cluster")
+
+
 class SizeRecipe(Section):
     """On which datasets, and with how much."""
 
@@ -54,6 +65,7 @@ class SizeRecipe(Section):
     preset: str | None = None
     settings: dict[str, Any] = Field(default={}, description="section.key -> value, of every cell")
     values: tuple[Any, ...] = Field(default=(), description="of the axis")
+    alignment: AlignmentRecipe = AlignmentRecipe()
 
 
 class ExperimentRecipe(Section):
@@ -61,6 +73,7 @@ class ExperimentRecipe(Section):
 
     title: str
     layout: Layout
+    method: str = Field(default="reclora", description="of cells that name none")
     reference: str | None = Field(
         default=None, description="label of the cell others are held against"
     )
@@ -129,6 +142,7 @@ def cell_recipe(
     dataset_recipe: str,
     cell: CellRecipe,
     *,
+    method: str = "reclora",
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
 ) -> Recipe:
@@ -137,6 +151,9 @@ def cell_recipe(
     What is laid over what: the dataset's recipe, the size's LM and preset, the cell's method, the
     size's settings, the caller's ``overrides``, the cell's settings, ``values`` (the axis, the
     seed), and the variant, which sees all of these.
+
+    Args:
+        method: of a cell that names none.
 
     Raises:
         UsageError: keys or values that do not fit.
@@ -147,7 +164,7 @@ def cell_recipe(
             dataset_recipe,
             llm=size.llm,
             preset=size.preset,
-            method=cell.method,
+            method=cell.method or method,
             overrides=[
                 *(f"{key}={json.dumps(value)}" for key, value in size.settings.items()),
                 *overrides,

@@ -229,6 +229,9 @@ class FinetuneRecipe(Section):
     )
     weight_decay: Annotated[float, Field(ge=0)]
     warm_up: Fraction = Field(description="share of the steps with rising learning rate")
+    schedule: Literal["linear", "cosine"] = Field(
+        description="how the learning rate falls towards zero after the warm-up"
+    )
     clip_norm: PositiveFloat = Field(description="gradient norm limit")
     micro_batch_tokens: PositiveInt | Literal["auto"] = Field(
         description="padded tokens in one forward pass; auto: as the memory plan says"

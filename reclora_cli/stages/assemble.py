@@ -177,7 +177,7 @@ class Sources:
         """
         if not locate.gated(self.recipe):
             return None
-        if not locate.needs_crm(self.recipe):
+        if not locate.informed(self.recipe):
             return np.empty((len(questions), 0), dtype=np.float32)
         reads = self.gate_reads()
         if isinstance(reads, TargetFreeCrm | OtherRows | Noise):

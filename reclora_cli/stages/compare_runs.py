@@ -7,7 +7,7 @@ that part, and the result says why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reclora_cli.data.sequences.store import SequenceStore
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import UsageError
 from reclora_cli.metrics.auc import auc
@@ -24,7 +25,8 @@ from reclora_cli.metrics.intervals import mean_interval
 from reclora_cli.metrics.log_loss import log_losses
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.delta import ChangedKey, changed_keys
-from reclora_cli.stages import list_runs, locate, runs, show_run
+from reclora_cli.stages import compare_next_runs, list_runs, locate, runs, show_run
+from reclora_cli.stages.compare_next_runs import NextSameRows
 from reclora_cli.stages.list_runs import RunLine
 from reclora_cli.workspace import Artefact, Manifest, Workspace
 
@@ -60,7 +62,7 @@ class RunComparison:
             ``data``, which differs throughout.
         surroundings: versions, machine, revision and how it was computed, where not the same;
             empty where one is not finished.
-        figures: empty where no rows were scored by both.
+        figures: empty where no rows were scored by both; ``next_figures`` of the task ``next``.
         not_compared: why figures are missing; ``None`` where there are some.
     """
 
@@ -70,6 +72,7 @@ class RunComparison:
     surroundings: list[ChangedKey]
     figures: list[SameRows]
     not_compared: str | None
+    next_figures: list[NextSameRows] = field(default_factory=list)
 
 
 def run(workspace: Workspace, first: str, second: str) -> RunComparison:
@@ -87,8 +90,15 @@ def run(workspace: Workspace, first: str, second: str) -> RunComparison:
     alike = runs.dataset_of(one) == runs.dataset_of(other)
     manifests = (artefact.manifest() for artefact in (one, other))
     known = [manifest for manifest in manifests if manifest is not None]
-    store = InteractionsStore(workspace.store(runs.dataset_of(one)).path)
-    figures = _figures(one, other, store) if alike and len(known) == 2 else []
+    tasks = {recipe.task for recipe in recipes}
+    figures: list[SameRows] = []
+    of_next: list[NextSameRows] = []
+    if alike and len(tasks) == 1 and len(known) == 2:
+        place = locate.store(recipes[0], workspace).path
+        if tasks == {"next"}:
+            of_next = compare_next_runs.same_rows(one, other, SequenceStore(place), recipes[0])
+        else:
+            figures = _figures(one, other, InteractionsStore(place))
     lines = [_line(workspace, artefact) for artefact in (one, other)]
     return RunComparison(
         first=lines[0],
@@ -96,7 +106,8 @@ def run(workspace: Workspace, first: str, second: str) -> RunComparison:
         recipe=_changed([deciding(recipe, data=alike) for recipe in recipes]),
         surroundings=_changed([_surroundings(manifest) for manifest in known]),
         figures=figures,
-        not_compared=None if figures else _why_not(one, other, lines),
+        not_compared=None if figures or of_next else _why_not(one, other, lines),
+        next_figures=of_next,
     )
 
 
@@ -107,7 +118,8 @@ def deciding(recipe: Recipe, *, data: bool = True) -> dict[str, Any]:
         data: whether the ``data`` section is among it.
     """
     plain = recipe.model_dump(mode="json")
-    keys = ["data", "lm", "prompt", "adapter", "finetune", "seed"]
+    own = ["prompt"] if recipe.task == "rate" else ["task", "next"]
+    keys = ["data", "lm", *own, "adapter", "finetune", "seed"]
     if locate.needs_index(recipe):
         keys.append("retriever")
     if locate.needs_crm(recipe):
@@ -133,6 +145,8 @@ def _surroundings(manifest: Manifest) -> dict[str, Any]:
 def _why_not(one: Artefact, other: Artefact, lines: list[RunLine]) -> str:
     if lines[0].dataset != lines[1].dataset:
         return f"the runs are of different datasets: {lines[0].dataset} and {lines[1].dataset}"
+    if lines[0].task != lines[1].task:
+        return f"the runs are of different tasks: {lines[0].task} and {lines[1].task}"
     unfinished = [line.name for line in lines if line.state != list_runs.FINISHED]
     if unfinished:
         return f"not finished: {' and '.join(unfinished)}"
@@ -143,7 +157,8 @@ def _why_not(one: Artefact, other: Artefact, lines: list[RunLine]) -> str:
 
 
 def _score_files(artefact: Artefact) -> dict[str, Path]:
-    """``<split>-<rows hash>`` -> whole score files of this very run."""
+    """``<split>-<rows hash>`` (of the task ``next``: ``next-<split>``) -> score files of this very
+    run that are whole."""
     from reclora_cli.scoring import score_files
 
     identity = artefact.identity()

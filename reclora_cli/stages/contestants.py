@@ -122,11 +122,11 @@ def _chosen_runs(
     recipe: Recipe, workspace: Workspace, progress: Progress, named: Sequence[str]
 ) -> list[runs.Run]:
     dataset = recipe.data.source
-    if not named and not runs.finished(workspace, dataset):
+    if not named and not runs.finished(workspace, dataset, recipe.task):
         return []
     wanted: list[str | None] = [*named] or [None]
-    once = {run.name: run for run in (runs.choose(workspace, dataset, name) for name in wanted)}
-    chosen = list(once.values())
+    each = (runs.choose(workspace, dataset, name, recipe.task) for name in wanted)
+    chosen = list({run.name: run for run in each}.values())
     for run in chosen:
         runs.check_inputs(run, workspace)
         if not named:

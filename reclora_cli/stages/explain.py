@@ -106,7 +106,7 @@ def run(
         UsageError: unknown user, item or run, with near ones named; or nothing to ask about.
     """
     watch = Stopwatch()
-    chosen = runs.choose_gated(workspace, recipe.data.source, run)
+    chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
     runs.check_inputs(chosen, workspace)
     sources = Sources(chosen.recipe, workspace, devices.pick(device))
     store = sources.store
@@ -162,7 +162,7 @@ def _ask(
     if question is None:
         gate = _gate(chosen, sources, adapter, who, Questions.now(sources.store, who))
         return _Asked(np.empty(0, dtype=np.int64), "", None, None, gate)
-    gated = locate.needs_crm(chosen.recipe)
+    gated = locate.informed(chosen.recipe)
     positions = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
     return _Asked(
         positions[0],
@@ -220,7 +220,7 @@ def _question(
     rows = store.rows_of_user(user)
     if len(rows):
         return Questions.of_rows(store, rows[-1:])
-    if locate.needs_crm(recipe) and locate.target_free_gate(recipe):
+    if locate.informed(recipe) and locate.target_free_gate(recipe):
         return None
     raise UsageError(
         "this user has behaviours but no row to explain",

@@ -125,7 +125,7 @@ def run(
         RecloraError: what the run was made from has changed, or its adapter is damaged.
     """
     watch = Stopwatch()
-    chosen = runs.choose_gated(workspace, recipe.data.source, run)
+    chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
     progress.say(f"Run: {chosen.name}")
     made = _made(chosen, workspace, Wanted(user, item, average), device)
     cuts = {

@@ -7,35 +7,26 @@ the path is one.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reclora_cli import device as devices
 from reclora_cli import processes
-from reclora_cli.crm.base import representation_width
 from reclora_cli.errors import UsageError
 from reclora_cli.progress import SILENT, Progress
-from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
-from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import locate, runs
-from reclora_cli.stages.assemble import Sources, Speaker
 from reclora_cli.stages.import_adapter import fitting_start
 from reclora_cli.stages.lm_training import LmTraining
 from reclora_cli.stages.lm_tuned import Tuned
-from reclora_cli.stages.make_adapter import make_adapter
+from reclora_cli.stages.material import maker
 from reclora_cli.stages.plan_tuning import (
     plan_tuning,
     planner_of,
-    sampled_examples,
     silent_speaker,
 )
 from reclora_cli.stages.run_compare import Reproduction
-from reclora_cli.stages.shot_examples import encode, policies
-from reclora_cli.training.lm_work import Examples
 from reclora_cli.training.plan import TuningPlan
 from reclora_cli.training.tensorboard import require_tensorboard
 from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace
@@ -104,7 +95,7 @@ def run(
         processes.require_alone("a dry run")
     training = LmTraining(recipe, workspace, devices.pick(device))
     if dry_run:
-        return _planned(recipe, workspace, training.sources, training.rows, progress)
+        return _planned(training, progress)
     artefact = training.artefact
     fingerprint = locate.fingerprint_of("finetune", recipe)
     inputs = locate.inputs_of("finetune", recipe, workspace)
@@ -223,34 +214,25 @@ def _ends(losses: list[float]) -> tuple[float, float]:
     )
 
 
-def _planned(
-    recipe: Recipe,
-    workspace: Workspace,
-    sources: Sources,
-    rows: NDArray[np.int64],
-    progress: Progress,
-) -> FinetuneResult:
-    """Predict from the lengths of a few real prompts; recent behaviours where nothing is ranked."""
-    ranked = locate.index(recipe, workspace).manifest() is not None
-    width = _width(recipe, sources)
-    make = partial(make_adapter, recipe, representation_width=width)
-    planner, lies = planner_of(recipe, make, sources.device, progress)
+def _planned(training: LmTraining, progress: Progress) -> FinetuneResult:
+    """Predict from the lengths of a few real prompts."""
+    recipe, material, rows = training.recipe, training.material, training.rows
+    make = maker(material, material.width())
+    planner, lies = planner_of(recipe, make, training.device, progress)
     fitting_start(recipe, planner.adapter, lies.identity, progress)
     speaker = silent_speaker(recipe, planner, lies)
-    used = policies(recipe) if ranked else ("recent",)
-    examples = _sampled(sources, speaker, rows[:_SAMPLED_FOR_PLAN], used, width)
-    prompts = len(rows) * len(policies(recipe))
+    examples = material.sampled(speaker, _SAMPLED_FOR_PLAN, progress)
+    planner.answer_tokens = max(map(len, examples.answers))
+    prompts = material.prompts
     plan = plan_tuning(
-        recipe, make, planner, examples, len(rows), prompts, sources.device, progress
+        recipe, make, planner, examples, len(rows), prompts, training.device, progress
     )
-    if not ranked and "retrieved" in policies(recipe):
-        progress.say("lengths are of recent behaviours: build-index has not run")
     if plan.seconds > _DAY:
         progress.warn(
             f"this plan takes about {plan.seconds / _DAY:.1f} days; "
             "fewer --shots, or a GPU, take less"
         )
-    place = locate.run(recipe, workspace)
+    place = training.artefact
     return FinetuneResult(
         run=place.name,
         artefact=str(place.path),
@@ -264,25 +246,3 @@ def _planned(
         dry_run=True,
         plan=plan,
     )
-
-
-def _width(recipe: Recipe, sources: Sources) -> int | None:
-    """Of what the gate reads; 0 without a gate, ``None`` without experts to mix."""
-    if locate.needs_crm(recipe):
-        return representation_width(recipe.crm, sources.crm_shape)
-    return 0 if locate.gated(recipe) else None
-
-
-def _sampled(
-    sources: Sources,
-    speaker: Speaker,
-    rows: NDArray[np.int64],
-    used: tuple[str, ...],
-    width: int | None,
-) -> Examples:
-    """Some rows as examples, with R_c of ``width`` that no CRM was asked for."""
-    asked = Questions.of_rows(sources.store, rows)
-    encoded = [encode(sources, speaker, asked, policy) for policy in used]
-    labels = np.tile(sources.store.row_label(rows), len(encoded))
-    prompts = EncodedPrompts.concatenate(encoded)
-    return sampled_examples(prompts, speaker.answers, labels, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def draw(result: ExplainResult, path: Path) -> None:
     )
     bars, heat = figure.subplots(2, 1, height_ratios=[1, 1.6])
     _bars(bars, result.gate)
-    _heat(heat, figure, result.gate)
+    heat_map(heat, figure, result.gate)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
@@ -47,7 +48,7 @@ def _about(result: ExplainResult) -> str:
     return f", {result.target.title}: P(yes) = {result.probability:.3f}"
 
 
-def _bars(axes, gate: GateView) -> None:  # type: ignore[no-untyped-def]
+def _bars(axes: Any, gate: GateView) -> None:
     at, width = np.arange(gate.experts), 0.27
     named = f"user, mean ± sd over {gate.user_rows} rows"
     axes.bar(at - width, gate.row, width, label="this row", color="#0072B2")
@@ -67,7 +68,8 @@ def _bars(axes, gate: GateView) -> None:  # type: ignore[no-untyped-def]
     axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.18), frameon=False)
 
 
-def _heat(axes, figure, gate: GateView) -> None:  # type: ignore[no-untyped-def]
+def heat_map(axes: Any, figure: Any, gate: GateView) -> None:
+    """The row's weights by layer and expert."""
     image = axes.imshow(np.array(gate.by_layer), aspect="auto", cmap="viridis", vmin=0)
     axes.set(xlabel="expert", ylabel="layer", xticks=np.arange(gate.experts))
     figure.colorbar(

@@ -132,8 +132,8 @@ def read(file: Path) -> KeptEvaluation:
             KeptDifference(
                 str(pair["model"]),
                 str(pair["reference"]),
-                _difference(pair["auc"]),
-                _difference(pair["log_loss"]),
+                read_difference(pair["auc"]),
+                read_difference(pair["log_loss"]),
             )
             for pair in told["differences"]
         ],
@@ -147,15 +147,15 @@ def _model(told: Mapping[str, Any]) -> KeptModel:
         kind=str(told["kind"]),
         method=str(told["method"]),
         identity=str(told["identity"]),
-        figures=_figures(told["all"]),
-        base_rate=_number(told["all"].get("base_rate")),
+        figures=read_figures(told["all"]),
+        base_rate=read_number(told["all"].get("base_rate")),
         seconds=float(told.get("seconds") or 0.0),
         calibration=[_bin(one) for one in told.get("calibration") or [] if one.get("rows")],
     )
 
 
 def _slice(told: Mapping[str, Any]) -> KeptSlice:
-    models = {str(name): _figures(figures) for name, figures in told["models"].items()}
+    models = {str(name): read_figures(figures) for name, figures in told["models"].items()}
     return KeptSlice(str(told["by"]), str(told["bin"]), int(told["rows"]), models)
 
 
@@ -163,22 +163,24 @@ def _bin(told: Mapping[str, Any]) -> CalibrationBin:
     return CalibrationBin(**{one.name: told[one.name] for one in fields(CalibrationBin)})
 
 
-def _figures(told: Mapping[str, Any]) -> dict[str, Figure]:
+def read_figures(told: Mapping[str, Any]) -> dict[str, Figure]:
     """The metrics among what is told: a value with an interval, or a bare number."""
     found = {}
     for name, of in told.items():
         if isinstance(of, Mapping) and "value" in of:
-            found[name] = Figure(*(_number(of.get(key)) for key in ("value", "low", "high")))
+            found[name] = Figure(*(read_number(of.get(key)) for key in ("value", "low", "high")))
         elif isinstance(of, float) and name not in _NO_METRICS:
             found[name] = Figure(of, None, None)
     return found
 
 
-def _difference(told: Mapping[str, Any]) -> Difference:
-    value, low, high, p = (_number(told.get(key)) for key in ("value", "low", "high", "p"))
-    p_delong, significant = _number(told.get("p_delong")), bool(told.get("significant"))
+def read_difference(told: Mapping[str, Any]) -> Difference:
+    """A difference as ``evaluate`` writes it."""
+    value, low, high, p = (read_number(told.get(key)) for key in ("value", "low", "high", "p"))
+    p_delong, significant = read_number(told.get("p_delong")), bool(told.get("significant"))
     return Difference(value, low, high, p, p_delong, significant)
 
 
-def _number(value: Any) -> float | None:
+def read_number(value: Any) -> float | None:
+    """A number, or ``None`` for null."""
     return None if value is None else float(value)

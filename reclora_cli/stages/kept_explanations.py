@@ -1,10 +1,13 @@
-"""Explanations that ``explain`` gave, kept with their run: ``explained/<user>-<item>.json``."""
+"""Explanations that ``explain`` gave, kept with their run.
+
+``explained/<user>-<item>.json``, and of the task ``next`` ``explained/<split>-<row>.json``.
+"""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,43 @@ class KeptExplanation:
     average: list[float]
 
 
+@dataclass(frozen=True)
+class KeptCandidate:
+    """One candidate of a row, as ``explain`` told it."""
+
+    title: str
+    rank: int
+    probability: float
+    encoder_rank: int | None
+    truth: bool
+    said: bool
+
+
+@dataclass(frozen=True)
+class KeptNextExplanation:
+    """One row of the task ``next`` as a run saw it.
+
+    Attributes:
+        candidates: likeliest first.
+        weights: (K,) gate weights of the row, empty without a gate; ``average`` over the shots.
+    """
+
+    split: str
+    row: int
+    noun: str
+    history: list[str]
+    candidates: list[KeptCandidate]
+    answer: str
+    encoder: str | None
+    weights: list[float]
+    average: list[float]
+
+    @property
+    def truth(self) -> KeptCandidate:
+        """What came next."""
+        return next(one for one in self.candidates if one.truth)
+
+
 def keep(artefact: Artefact, told: dict[str, Any]) -> None:
     """Keep one explanation with its run; a folder that may not be written to keeps none.
 
@@ -44,11 +84,24 @@ def keep(artefact: Artefact, told: dict[str, Any]) -> None:
     if told["target"] is None:
         return
     name = f"{slug(told['user'])}-{slug(told['target']['title'])}.json"
+    _keep(artefact, name, told)
+
+
+def keep_next(artefact: Artefact, told: dict[str, Any]) -> None:
+    """As ``keep``, of the task ``next``.
+
+    Args:
+        told: an ``ExplainNextResult`` as plain values.
+    """
+    _keep(artefact, f"{told['split']}-{told['row']}.json", told)
+
+
+def _keep(artefact: Artefact, name: str, told: dict[str, Any]) -> None:
     with suppress(OSError, RecloraError):
         write_json(artefact.path / FOLDER / name, told)
 
 
-def latest(artefact: Artefact) -> list[KeptExplanation]:
+def latest(artefact: Artefact) -> list[KeptExplanation | KeptNextExplanation]:
     """Up to ``SHOWN``, the last given first.
 
     Raises:
@@ -62,15 +115,41 @@ def _age(file: Path) -> tuple[float, str]:
     return file.stat().st_mtime, file.name
 
 
-def _read(file: Path) -> KeptExplanation:
+def _read(file: Path) -> KeptExplanation | KeptNextExplanation:
     told = json.loads(file.read_text(encoding="utf-8"))
     gate = told["gate"] or {"row": [], "average": []}
+    weights = [float(weight) for weight in gate["row"]]
+    average = [float(weight) for weight in gate["average"]]
+    if "candidates" in told:
+        return _read_next(told, weights, average)
     return KeptExplanation(
         user=str(told["user"]),
         title=str(told["target"]["title"]),
         probability=float(told["probability"]),
         crm_probability=told["crm_probability"],
         behaviours=[f"{one['title']} ({one['rating']:g})" for one in told["behaviours"]],
-        weights=[float(weight) for weight in gate["row"]],
-        average=[float(weight) for weight in gate["average"]],
+        weights=weights,
+        average=average,
+    )
+
+
+def _read_next(
+    told: dict[str, Any], weights: list[float], average: list[float]
+) -> KeptNextExplanation:
+    names = [field.name for field in fields(KeptCandidate)]
+    candidates = [
+        KeptCandidate(**{name: one[name] for name in names}) for one in told["candidates"]
+    ]
+    if sum(one.truth for one in candidates) != 1:
+        raise ValueError("an explanation without what came next")
+    return KeptNextExplanation(
+        split=str(told["split"]),
+        row=int(told["row"]),
+        noun=str(told["noun"]),
+        history=[str(title) for title in told["history"]],
+        candidates=candidates,
+        answer=str(told["answer"]),
+        encoder=told["encoder"],
+        weights=weights,
+        average=average,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +16,6 @@ import torch
 
 from reclora_cli import processes
 from reclora_cli import recipe as recipes
-from reclora_cli.data.audit import audit
-from reclora_cli.data.shots import sample_shots
 from reclora_cli.device import could_be_bf16
 from reclora_cli.lm.compiled import compiled
 from reclora_cli.lm.recompute import recomputed
@@ -26,11 +23,11 @@ from reclora_cli.lora.adapters import Adapter
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.stages import locate, population
-from reclora_cli.stages.assemble import Sources, Speaker
-from reclora_cli.stages.classroom import Classroom, Rows
+from reclora_cli.stages.assemble import Speaker
+from reclora_cli.stages.classroom import Classroom
 from reclora_cli.stages.import_adapter import begin
 from reclora_cli.stages.lm_tuned import Repeated, Tuned, hashes_of
-from reclora_cli.stages.make_adapter import make_adapter
+from reclora_cli.stages.material import maker, material_of
 from reclora_cli.stages.plan_tuning import micro_batch_of
 from reclora_cli.stages.runs import COMPUTED_FILE, RECIPE_FILE, SHOTS_FILE
 from reclora_cli.training import Checkpoints, Log, StepLog, Work, fit
@@ -84,8 +81,8 @@ class LmTraining:
     ) -> None:
         self.recipe, self.workspace, self.device = recipe, workspace, device
         self.together = processes.meet(device)
-        self.sources = Sources(recipe, workspace, device)
-        self.rows: Rows = sample_shots(self.sources.store, recipe.finetune.shots, recipe.seed)
+        self.material = material_of(recipe, workspace, device, self.together)
+        self.rows = self.material.rows
         self.artefact = artefact or locate.run(recipe, workspace)
         self._classroom = classroom
 
@@ -117,8 +114,8 @@ class LmTraining:
         classroom = self._classroom or Classroom(self.device, progress, self.together)
         speaker = classroom.speaker(self.recipe)
         cache = self.artefact.path / "representations.safetensors"
-        examples = classroom.examples(self.recipe, self.sources, self.rows, cache)
-        read = hashes_of(speaker, self.rows, examples)
+        examples = self.material.examples(classroom, cache)
+        read = hashes_of(speaker, self.rows, examples, self.material.vectors())
         if repeated:
             repeated.require(read, self.artefact.path)
         with self._adapter(speaker, examples, progress) as adapter:
@@ -155,7 +152,7 @@ class LmTraining:
     def _begin(self, checkpoints: Checkpoints, *, anew: bool) -> None:
         """What the folder holds from the first moment: the recipe and the shots."""
         folder = self.artefact.path
-        audit(self.sources.store, shots=self.rows).require(str(folder))
+        self.material.require_sound(str(folder))
         if not self.together.main:
             return
         if anew:
@@ -169,21 +166,15 @@ class LmTraining:
         self, speaker: Speaker, examples: Examples, progress: Progress
     ) -> Iterator[Adapter]:
         """The untrained adapter inside the LM; taken out again on the way out."""
-        adapter = make_adapter(self.recipe, speaker.lm.model, examples.width)
+        adapter = self.material.make_adapter(speaker.lm.model, examples.width)
         try:
             if examples.representation is not None:
                 represented = torch.from_numpy(examples.representation)
-                adapter.fit_input(represented, self._direction())
+                adapter.fit_input(represented, self.material.direction())
             begin(self.recipe, adapter, speaker.lm.identity, progress)
             yield adapter
         finally:
             adapter.remove()
-
-    def _direction(self) -> torch.Tensor | None:
-        """(d,) of the CRM's answer, for a gate that starts at it."""
-        if locate.gate_start(self.recipe) != "crm":
-            return None
-        return torch.from_numpy(self.together.from_main(self.sources.crm.answer_direction))
 
     def _begun(self, checkpoints: Checkpoints) -> Repeated | None:
         """How the tuning that lies here half made is computed: it goes on in the same way."""
@@ -199,11 +190,13 @@ class LmTraining:
         """The same in every process: the main one's memory decides, or another tuning did."""
         own = self.recipe.finetune
         settings = repeated.micro_batches(own) if repeated else own
-        make = partial(make_adapter, self.recipe, representation_width=examples.width)
+        make, longest = maker(self.material, examples.width), max(map(len, examples.answers))
         lengths = lengths_of(examples)
 
         def chosen() -> MicroBatchPlan:
-            plan = micro_batch_of(self.recipe, settings, make, lengths, self.device, progress)
+            plan = micro_batch_of(
+                self.recipe, settings, make, lengths, self.device, progress, longest
+            )
             told = {"micro_batch_tokens": plan.tokens, "gradient_checkpointing": plan.recompute}
             write_json(self.artefact.path / COMPUTED_FILE, told)
             return plan
@@ -237,7 +230,7 @@ class LmTraining:
                 "this CPU multiplies bfloat16 in hardware: --set lm.precision=bf16 takes about "
                 "half the time, with three digits in place of seven"
             )
-        if self.recipe.prompt.behaviours == "mixed":  # ReLLa's equal shots are not equal steps.
+        if self.material.prompts > len(self.rows):  # ReLLa's equal shots are not equal steps.
             steps = steps_of(len(self.rows), self.recipe.finetune)
             progress.say(
                 f"each shot is two prompts: {work.steps:,} steps, where other methods take "
@@ -267,8 +260,7 @@ class LmTraining:
         if examples.representation is not None:
             represented = examples.representation[: len(self.rows)]
             weights = population.gate_weights(adapter, represented, self.device)
-            users = self.sources.store.row_user(self.rows)
-            population.write(self.artefact.path, population.measure(weights, users))
+            population.write(self.artefact.path, population.measure(weights, self.material.users()))
 
     def forget(self, inputs: Mapping[str, str]) -> None:
         """Remove the checkpoints: the run's folder is finished, or starts anew."""

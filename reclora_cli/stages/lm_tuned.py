@@ -22,6 +22,7 @@ ORIGIN = {
     "prompts": "the prompts (dataset, index, template or tokenizer)",
     "labels": "the labels (data.like_from)",
     "representation": "R_c (the CRM)",
+    "vectors": "the items' embeddings (the sequence encoder)",
 }
 """What a tuning reads, by the name of its hash -> where a difference comes from."""
 
@@ -83,8 +84,14 @@ class Repeated:
         return own.model_copy(update=same)
 
 
-def hashes_of(speaker: Speaker, rows: Rows, examples: Examples) -> dict[str, str]:
-    """What a tuning reads, hashed, by the names of ``ORIGIN``."""
+def hashes_of(
+    speaker: Speaker, rows: Rows, examples: Examples, vectors: Any = None
+) -> dict[str, str]:
+    """What a tuning reads, hashed, by the names of ``ORIGIN``.
+
+    Args:
+        vectors: (V, D) that prompts name items by; ``None`` where they do not.
+    """
 
     def digest(*arrays: Any) -> str:
         found = hashlib.sha256()
@@ -100,4 +107,6 @@ def hashes_of(speaker: Speaker, rows: Rows, examples: Examples) -> dict[str, str
     }
     if examples.representation is not None:
         read["representation"] = digest(examples.representation)
+    if vectors is not None:
+        read["vectors"] = digest(vectors)
     return read

@@ -31,29 +31,42 @@ def recipe_parts(stage: str, recipe: Recipe) -> dict[str, Any]:
     plain = recipe.model_dump(mode="json")
     data = _without_paths(plain["data"])
     if stage == "prepare":
-        return {"data": data} | _of_task(recipe, without={"stop_on"})
+        return {"data": data} | _of_task(recipe, without={"stop_on", "prompt"})
     if stage == "build-index":
         encoder = _lm(plain["lm"]) if recipe.retriever.encoder == "lm" else recipe.retriever.encoder
         texts = recipe.prompt.texts
         wording = texts.item if texts and texts.item is not None else recipe.prompt.template
         return {"encoder": encoder, "retriever": plain["retriever"], "item text": wording}
     if stage == "pretrain-crm":
-        parts = {"crm": recipe.crm.deciding(), "seed": recipe.seed} | _of_task(recipe)
+        parts = {"crm": recipe.crm.deciding(), "seed": recipe.seed}
+        parts |= _of_task(recipe, without={"prompt"})
         if crm_behaviours(recipe) == "retrieved":
             parts["index"] = recipe_parts("build-index", recipe)
         if recipe.crm.model in catalog.TEXT_CRMS:
             parts["texts"] = {key: plain["prompt"][key] for key in ("template", "texts")}
         return parts
     if stage == "finetune":
-        keys = ["lm", "prompt", "adapter", "finetune", "seed"]
-        parts = {"data": data} | {key: plain[key] for key in keys}
-        parts["adapter"] = _by_content(plain["adapter"])
-        if needs_crm(recipe):
-            parts |= {"gate": plain["gate"], "crm": recipe_parts("pretrain-crm", recipe)}
-        if recipe.prompt.behaviours != "recent":
-            parts["index"] = recipe_parts("build-index", recipe)
-        return parts
+        return _finetune_parts(recipe, plain, data)
     raise AssertionError(stage)
+
+
+def _finetune_parts(recipe: Recipe, plain: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    keys = ["lm", "adapter", "finetune", "seed", *(["prompt"] if recipe.task == "rate" else [])]
+    parts = {"data": data} | {key: plain[key] for key in keys} | _of_task(recipe)
+    parts["adapter"] = _by_content(plain["adapter"])
+    parts["finetune"] = _without_later_defaults(plain["finetune"])
+    if needs_crm(recipe):
+        parts["crm"] = recipe_parts("pretrain-crm", recipe)
+    if informed(recipe):
+        parts["gate"] = plain["gate"]
+    if recipe.task == "rate" and recipe.prompt.behaviours != "recent":
+        parts["index"] = recipe_parts("build-index", recipe)
+    return parts
+
+
+def _without_later_defaults(finetune: dict[str, Any]) -> dict[str, Any]:
+    """The section as runs knew it before it had a ``schedule``, where that is what they did."""
+    return {key: value for key, value in finetune.items() if (key, value) != ("schedule", "linear")}
 
 
 def _of_task(recipe: Recipe, without: Collection[str] = ()) -> dict[str, Any]:
@@ -111,9 +124,20 @@ def gated(recipe: Recipe) -> bool:
     return recipe.adapter.kind == "meta" and recipe.adapter.experts > 1
 
 
-def needs_crm(recipe: Recipe) -> bool:
-    """Whether the adapter's gate reads a CRM."""
+def informed(recipe: Recipe) -> bool:
+    """Whether there is a gate that reads a CRM."""
     return gated(recipe) and recipe.gate.input != "none"
+
+
+def needs_crm(recipe: Recipe) -> bool:
+    """Whether tuning reads a CRM: by its gate, or for hybrid prompts."""
+    return informed(recipe) or hybrid(recipe)
+
+
+def hybrid(recipe: Recipe) -> bool:
+    """Whether prompts hold items' embeddings beside their titles (LLaRA); tuned ones alone can."""
+    asked = recipe.task == "next" and recipe.next.prompt.items == "hybrid"
+    return asked and recipe.adapter.kind != "none"
 
 
 def gate_start(recipe: Recipe) -> Literal["random", "even", "crm"]:
@@ -123,7 +147,7 @@ def gate_start(recipe: Recipe) -> Literal["random", "even", "crm"]:
     if gate.start != "auto":
         return gate.start
     able = (gate.normalise, gate.norm, recipe.crm.representation) == ("standard", "after", "final")
-    return "crm" if able and gate.hidden > 1 else "random"
+    return "crm" if able and gate.hidden > 1 and recipe.task == "rate" else "random"
 
 
 def target_free_gate(recipe: Recipe) -> bool:
@@ -131,7 +155,7 @@ def target_free_gate(recipe: Recipe) -> bool:
 
     They are without a gate, and where the gate reads the user alone.
     """
-    return not needs_crm(recipe) or recipe.gate.input == "user"
+    return not informed(recipe) or recipe.gate.input == "user"
 
 
 def target_free(recipe: Recipe) -> bool:
@@ -144,6 +168,8 @@ def target_free(recipe: Recipe) -> bool:
 
 def needs_index(recipe: Recipe) -> bool:
     """Whether tuning under this recipe reads ranked behaviours, for the prompt or the CRM."""
+    if recipe.task == "next":
+        return False
     by_crm = needs_crm(recipe) and crm_behaviours(recipe) == "retrieved"
     return by_crm or recipe.prompt.behaviours != "recent"
 
@@ -178,11 +204,26 @@ def method_name(recipe: Recipe) -> str:
     adapter, behaviours = recipe.adapter, recipe.prompt.behaviours
     if adapter.kind == "none":
         return "zero-shot"
+    if recipe.task == "next":
+        return _name_of_next(recipe)
     if adapter.kind == "meta":
         mixing = "" if adapter.mixing == "product" else f"-{adapter.mixing}"
         gate = _GATES[recipe.gate.input] if gated(recipe) else ""
         return f"reclora{mixing}{gate}-k{adapter.experts}"
     name = {"recent": "tallrec", "mixed": "rella", "retrieved": "lora"}[behaviours]
+    return name if adapter.rank == 8 else f"{name}-r{adapter.rank}"
+
+
+def _name_of_next(recipe: Recipe) -> str:
+    """As ``method_name``, of the task ``next``."""
+    adapter = recipe.adapter
+    if adapter.kind == "meta":
+        mixing = "" if adapter.mixing == "product" else f"-{adapter.mixing}"
+        gate = _GATES[recipe.gate.input] if gated(recipe) else ""
+        if gated(recipe) and not gate and recipe.gate.scope == "projection":
+            gate = "-separate-gates"
+        return f"ilora{'-hybrid' if hybrid(recipe) else ''}{mixing}{gate}-k{adapter.experts}"
+    name = "llara" if hybrid(recipe) else "lora"
     return name if adapter.rank == 8 else f"{name}-r{adapter.rank}"
 
 

@@ -24,7 +24,6 @@ from reclora_cli.lm.recompute import recomputed
 from reclora_cli.lora.adapters import Adapter
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.buckets import micro_batches, padding_share
-from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.tree import FinetuneRecipe
 from reclora_cli.seeding import numpy_stream
@@ -44,6 +43,9 @@ from reclora_cli.training.warm_up import Rate, measure
 Lengths = NDArray[np.int64]
 MakeAdapter = Callable[[nn.Module], Adapter]
 
+YES_OR_NO = 3
+"""Tokens of ``Yes.`` and of ``No.``, the end token included."""
+
 _BATCHES_LOOKED_AT = 16
 """Steps whose micro-batches tell at how many positions logits are computed."""
 
@@ -60,15 +62,19 @@ def planner_of(
     make_adapter: MakeAdapter,
     device: torch.device,
     progress: Progress = SILENT,
+    answer_tokens: int = YES_OR_NO,
 ) -> tuple[MemoryPlanner, LmPlace]:
     """The memory planner of the recipe's LM and adapter, and where the LM lies.
+
+    Args:
+        answer_tokens: of the longest answer.
 
     Raises:
         UsageError, MissingInputError: see ``lm.find``; or the LM is no decoder.
     """
     place = find(recipe.lm.name, progress)
     check_causal(place)
-    return MemoryPlanner(place, recipe.lm, make_adapter, device), place
+    return MemoryPlanner(place, recipe.lm, make_adapter, device, answer_tokens), place
 
 
 def micro_batch_of(
@@ -78,15 +84,17 @@ def micro_batch_of(
     lengths: Lengths,
     device: torch.device,
     progress: Progress = SILENT,
+    answer_tokens: int = YES_OR_NO,
 ) -> MicroBatchPlan:
     """The micro-batch of a tuning that is about to start; one by rule of thumb without a plan.
 
     Args:
         settings: the recipe's, or another tuning's.
         lengths: (n,) tokens of each prompt with its answer.
+        answer_tokens: of the longest answer.
     """
     try:
-        planner, _ = planner_of(recipe, make_adapter, device)
+        planner, _ = planner_of(recipe, make_adapter, device, answer_tokens=answer_tokens)
         return choose_micro_batch(settings, planner, lengths, device, progress)
     except Untraceable as error:
         progress.warn(str(error))
@@ -229,12 +237,9 @@ def _padding(lengths: Lengths, batch_size: int, tokens: int) -> float:
     return padding_share(lengths, cut)
 
 
-def sampled_examples(
-    prompts: EncodedPrompts, answers: Answers, labels: NDArray[np.uint8], width: int | None
-) -> Examples:
-    """Examples as the LM's time depends on them: R_c, which no CRM may have made yet, is drawn."""
-    represented = None
-    if width is not None:
-        drawn = numpy_stream(0, "planned representation").normal(size=(len(prompts), width))
-        represented = drawn.astype(np.float32)
-    return Examples(prompts, labels, (answers.yes_ids, answers.no_ids), represented)
+def drawn_representation(n: int, width: int | None) -> NDArray[np.float32] | None:
+    """(n, width) in place of R_c, which no CRM may have made yet: time does not depend on it."""
+    if width is None:
+        return None
+    drawn = numpy_stream(0, "planned representation").normal(size=(n, width))
+    return drawn.astype(np.float32)

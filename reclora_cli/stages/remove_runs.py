@@ -13,7 +13,9 @@ from pathlib import Path
 
 from reclora_cli.data.download import Confirm
 from reclora_cli.errors import UsageError
-from reclora_cli.stages import kept_evaluations, list_runs, runs
+from reclora_cli.stages import kept_evaluations, kept_next_evaluations, list_runs, runs
+from reclora_cli.stages.kept_evaluations import KeptEvaluation
+from reclora_cli.stages.kept_next_evaluations import KeptNextEvaluation
 from reclora_cli.workspace import Artefact, Workspace, explain_os_errors
 
 _SUFFIX = ".removed"
@@ -98,9 +100,13 @@ def _removal(workspace: Workspace, artefact: Artefact) -> Removal:
     place = workspace.dataset(dataset)
     referring = [place / kind / artefact.name for kind in ("exports", "reproduced")]
     stays = [path for path in referring if path.exists()]
+    evaluations: list[KeptEvaluation | KeptNextEvaluation] = [
+        *kept_evaluations.read_all(workspace, dataset).evaluations,
+        *kept_next_evaluations.read_all(workspace, dataset).evaluations,
+    ]
     stays += [
         Path(one.file)
-        for one in kept_evaluations.read_all(workspace, dataset).evaluations
+        for one in evaluations
         if any(model.name == artefact.name for model in one.models)
     ]
     return Removal(

@@ -21,13 +21,15 @@ from reclora_cli.stages import (
     kept_ablations,
     kept_evaluations,
     kept_explanations,
+    kept_next_evaluations,
     list_runs,
     runs,
     show_run,
 )
 from reclora_cli.stages.kept_ablations import KeptAblation
-from reclora_cli.stages.kept_evaluations import KeptEvaluation
-from reclora_cli.stages.kept_explanations import KeptExplanation
+from reclora_cli.stages.kept_evaluations import Kept, KeptEvaluation
+from reclora_cli.stages.kept_explanations import KeptExplanation, KeptNextExplanation
+from reclora_cli.stages.kept_next_evaluations import KeptNext, KeptNextEvaluation
 from reclora_cli.stages.list_runs import RunLine
 from reclora_cli.stages.show_run import InputState
 from reclora_cli.workspace import Artefact, Manifest, Workspace
@@ -40,7 +42,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class MadeArtefact:
-    """An index or a CRM that is finished."""
+    """An index or a sequence encoder that is finished."""
 
     name: str
     manifest: Manifest
@@ -96,7 +98,7 @@ class ReportedRun:
     ladder: str
     curve: Curve
     gate: GateWeights | None
-    explained: list[KeptExplanation]
+    explained: list[KeptExplanation | KeptNextExplanation]
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class ReportedDataset:
 
     Attributes:
         manifest: of the store; ``None`` where it is not there any more.
-        identities: name -> identity of the finished CRMs and runs that lie there now.
+        identities: name -> identity of the finished CRMs, encoders and runs that lie there now;
+            ``popularity`` has that of the sequences it is counted in.
+        sequences: manifest of the task ``next``; ``None`` where none are prepared.
     """
 
     name: str
@@ -116,6 +120,9 @@ class ReportedDataset:
     evaluations: list[KeptEvaluation]
     ablations: list[KeptAblation]
     identities: dict[str, str]
+    sequences: Manifest | None
+    encoders: list[MadeArtefact]
+    evaluations_next: list[KeptNextEvaluation]
 
 
 @dataclass(frozen=True)
@@ -159,11 +166,18 @@ def run(workspace: Workspace) -> WorkspaceReport:
 def _dataset(workspace: Workspace, name: str, notes: list[str]) -> ReportedDataset:
     crms = _made(workspace.artefacts(name, "crm"), notes)
     tuned = workspace.artefacts(name, "runs")
-    finished = [*crms, *_made(tuned, notes, quiet=True)]
+    encoders = _made(workspace.artefacts(name, "encoders"), notes)
+    finished = [*crms, *encoders, *_made(tuned, notes, quiet=True)]
     kept = kept_evaluations.read_all(workspace, name)
+    kept_next = kept_next_evaluations.read_all(workspace, name)
     ablations, unread = kept_ablations.read_all(workspace, name)
-    notes += [f"not readable: {file}" for file in (*kept.unreadable, *unread)]
+    unreadable = (*kept.unreadable, *kept_next.unreadable, *unread)
+    notes += [f"not readable: {file}" for file in unreadable]
     store = _made([workspace.store(name)], notes)
+    sequences = _made([workspace.sequences(name)], notes)
+    identities = {artefact.name: artefact.identity() for artefact, _ in finished}
+    if sequences:
+        identities["popularity"] = sequences[0][0].identity()
     return ReportedDataset(
         name=name,
         manifest=store[0][1] if store else None,
@@ -172,10 +186,13 @@ def _dataset(workspace: Workspace, name: str, notes: list[str]) -> ReportedDatas
             for artefact, manifest in _made(workspace.artefacts(name, "index"), notes)
         ],
         crms=[_crm(artefact, manifest, notes) for artefact, manifest in crms],
-        runs=[_run(artefact, workspace, kept.evaluations, notes) for artefact in tuned],
+        runs=[_run(artefact, workspace, kept, kept_next, notes) for artefact in tuned],
         evaluations=kept.evaluations,
         ablations=ablations,
-        identities={artefact.name: artefact.identity() for artefact, _ in finished},
+        identities=identities,
+        sequences=sequences[0][1] if sequences else None,
+        encoders=[MadeArtefact(artefact.name, manifest) for artefact, manifest in encoders],
+        evaluations_next=kept_next.evaluations,
     )
 
 
@@ -211,7 +228,7 @@ def _passes(file: Path) -> list[tuple[int, float]]:
 
 
 def _run(
-    artefact: Artefact, workspace: Workspace, kept: list[KeptEvaluation], notes: list[str]
+    artefact: Artefact, workspace: Workspace, kept: Kept, kept_next: KeptNext, notes: list[str]
 ) -> ReportedRun:
     recipe, manifest, state = list_runs.opened(artefact)
     if state == list_runs.UNREADABLE:
@@ -223,7 +240,9 @@ def _run(
         finetune = {key: value for key, value in tree["finetune"].items() if key != "shots"}
         ladder = fingerprint(tree | {"finetune": finetune})
     return ReportedRun(
-        line=list_runs.line(artefact, runs.dataset_of(artefact), kept),
+        line=list_runs.line(
+            artefact, runs.dataset_of(artefact), kept.evaluations, kept_next.evaluations
+        ),
         manifest=manifest,
         inputs=inputs,
         ladder=ladder,
@@ -261,8 +280,8 @@ def _gate(artefact: Artefact) -> GateWeights | None:
     average = population.read(artefact.path)
     config = json.loads((artefact.path / "adapter" / "adapter_config.json").read_text("utf-8"))
     names = list(config["projections"])
-    shared = len(average.mean) != len(names)  # One gate steers all projections.
-    by_layer = average.mean if shared else gate_view.by_layer(average.mean, names)
+    shared = bool((average.mean == average.mean[0]).all())  # One gate steers all projections.
+    by_layer = average.mean[:1] if shared else gate_view.by_layer(average.mean, names)
     return GateWeights(
         mean=[round(float(value), 6) for value in average.mean.mean(axis=0)],
         sd=[round(float(value), 6) for value in average.sd],

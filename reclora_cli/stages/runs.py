@@ -54,10 +54,10 @@ def opened(artefact: Artefact) -> Run | None:
     return None if manifest is None else Run(artefact, recipe_of(artefact), manifest)
 
 
-def finished(workspace: Workspace, dataset: str) -> list[Run]:
-    """Finished runs of a dataset, the latest at the end."""
+def finished(workspace: Workspace, dataset: str, task: str | None = None) -> list[Run]:
+    """Finished runs of a dataset, of one task or of any, the latest at the end."""
     found = (opened(artefact) for artefact in workspace.artefacts(dataset, "runs"))
-    return [run for run in found if run is not None]
+    return [run for run in found if run is not None and task in {None, run.recipe.task}]
 
 
 def interrupted(workspace: Workspace, dataset: str) -> Unfinished | None:
@@ -89,15 +89,22 @@ def family(recipe: Recipe) -> str:
     return recipes.fingerprint(_placed_parts(recipe.model_copy(update={"seed": 0})))
 
 
-def choose(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
+def choose(
+    workspace: Workspace, dataset: str, name: str | None = None, task: str | None = None
+) -> Run:
     """The run called ``name`` (or beginning so), else the latest finished one.
+
+    Args:
+        task: whose runs are looked at; ``None``: of any.
 
     Raises:
         MissingInputError: the dataset has no finished run.
-        UsageError: none is called so, or several begin so, or it is one of another dataset.
+        UsageError: none is called so, or several begin so, or it is one of another dataset or
+            task.
     """
-    known = finished(workspace, dataset)
+    known = finished(workspace, dataset, task)
     if name is not None:
+        _refuse_of_other_task(workspace, dataset, name, known)
         _refuse_elsewhere(workspace, dataset, name, known)
     if not known:
         raise MissingInputError(
@@ -171,13 +178,16 @@ def surroundings(manifest: Manifest) -> dict[str, Any]:
     return {**manifest.versions, "machine": manifest.machine, **computed}
 
 
-def choose_gated(workspace: Workspace, dataset: str, name: str | None = None) -> Run:
+def choose_gated(
+    workspace: Workspace, dataset: str, name: str | None = None, task: str | None = None
+) -> Run:
     """The run called ``name``, else the latest finished one that has a gate, else the latest."""
     if name is None:
-        gated = [run for run in finished(workspace, dataset) if locate.needs_crm(run.recipe)]
+        known = finished(workspace, dataset, task)
+        gated = [run for run in known if locate.informed(run.recipe)]
         if gated:
             return gated[-1]
-    return choose(workspace, dataset, name)
+    return choose(workspace, dataset, name, task)
 
 
 def check_inputs(run: Run, workspace: Workspace) -> None:
@@ -195,6 +205,22 @@ def check_inputs(run: Run, workspace: Workspace) -> None:
             f"its {' and '.join(changed)} changed since it was tuned",
             where=run.name,
             hint="Tune it again: `reclora finetune` with the same options.",
+        )
+
+
+def _refuse_of_other_task(
+    workspace: Workspace, dataset: str, name: str, here: Sequence[Run]
+) -> None:
+    """Say of which task a run is that is called ``name``, and not looked at."""
+    if any(run.name.startswith(name) for run in here):
+        return
+    found = [run for run in finished(workspace, dataset) if run.name.startswith(name)]
+    if found:
+        raise UsageError(
+            f"{found[0].name} is a run of the task {found[0].recipe.task}, and this is about the "
+            "other one",
+            where="--run",
+            hint=f"Name the recipe that it was tuned by: --recipe {dataset}, or {dataset}-next.",
         )
 
 

@@ -43,7 +43,7 @@ def make_examples(
     questions = Questions.of_rows(sources.store, rows)
     encoded = [encode(sources, speaker, questions, policy) for policy in policies(recipe)]
     represented: NDArray[np.float32] | None
-    if locate.needs_crm(recipe):
+    if locate.informed(recipe):
         represented = together.from_main(
             lambda: cached_representations(sources.gate_reads(), rows, cache, progress)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,15 @@ from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.recipe import Recipe
 from reclora_cli.recipe.delta import ChangedKey, changed_keys
-from reclora_cli.stages import kept_evaluations, list_runs, locate, runs
+from reclora_cli.stages import (
+    kept_evaluations,
+    kept_next_evaluations,
+    list_runs,
+    locate,
+    runs,
+)
 from reclora_cli.stages.kept_evaluations import KeptEvaluation
+from reclora_cli.stages.kept_next_evaluations import KeptNextEvaluation
 from reclora_cli.stages.list_runs import RunLine
 from reclora_cli.stages.own_recipe import kept_recipe
 from reclora_cli.workspace import Artefact, Manifest, Workspace
@@ -42,7 +50,12 @@ class KeptFile:
 
 @dataclass(frozen=True)
 class KeptScores:
-    """P(yes) of rows, kept by ``evaluate``; ``rows`` is ``None`` where the file is damaged."""
+    """P(yes) of rows, kept by ``evaluate``; of the task ``next`` scores of candidates.
+
+    Attributes:
+        rows_hash: of a whole set of rows; empty of the task ``next``, whose file grows.
+        rows: ``None`` where the file is damaged.
+    """
 
     file: str
     split: str
@@ -106,8 +119,9 @@ def run(workspace: Workspace, name: str) -> ShownRun:
     dataset = runs.dataset_of(artefact)
     base, below = base_of(recipe, workspace, dataset)
     kept = kept_evaluations.read_all(workspace, dataset).evaluations
+    kept_next = kept_next_evaluations.read_all(workspace, dataset).evaluations
     return ShownRun(
-        line=list_runs.line(artefact, dataset, kept),
+        line=list_runs.line(artefact, dataset, kept, kept_next),
         path=str(artefact.path),
         base=base,
         changed=changed_keys(below.model_dump(mode="json"), recipe.model_dump(mode="json")),
@@ -115,7 +129,7 @@ def run(workspace: Workspace, name: str) -> ShownRun:
         inputs=input_states(recipe, manifest, workspace) if manifest else [],
         files=_files(artefact),
         scores=[_scores(file) for file in sorted((artefact.path / "scores").glob("*.parquet"))],
-        evaluations=_evaluated(artefact, manifest, kept),
+        evaluations=_evaluated(artefact, manifest, [*kept, *kept_next]),
         repeat=f"reclora finetune --from-run {artefact.name}",
     )
 
@@ -138,7 +152,9 @@ def base_of(recipe: Recipe, workspace: Workspace, dataset: str) -> tuple[str, Re
     """The recipe that a dataset's runs start from, and its name: with the run's own CRM, whose
     settings go by it."""
     own = kept_recipe(workspace, dataset)
-    name = str(own) if own else dataset if dataset in recipes.names() else "base"
+    shipped = dataset if recipe.task == "rate" else f"{dataset.removesuffix('-next')}-next"
+    known = [name for name in (shipped, dataset) if name in recipes.names()]
+    name = str(own) if own else known[0] if known else "base"
     try:
         return name, recipes.load(name, values={"crm.model": recipe.crm.model})
     except (UsageError, MissingInputError):
@@ -179,6 +195,8 @@ def _scores(file: Path) -> KeptScores:
     import pyarrow.parquet as pq
 
     split, _, rows_hash = file.name.removesuffix(".parquet").partition("-")
+    if split == "next":  # next-<split>.parquet
+        split, rows_hash = rows_hash, ""
     try:
         rows: int | None = pq.read_metadata(file).num_rows
     except (OSError, pa.ArrowException):
@@ -187,7 +205,9 @@ def _scores(file: Path) -> KeptScores:
 
 
 def _evaluated(
-    artefact: Artefact, manifest: Manifest | None, kept: list[KeptEvaluation]
+    artefact: Artefact,
+    manifest: Manifest | None,
+    kept: Sequence[KeptEvaluation | KeptNextEvaluation],
 ) -> list[EvaluatedRun]:
     identity = artefact.identity() if manifest else ""
     return [

@@ -21,7 +21,7 @@ from reclora_cli.stages.crm_validation import AfterPass, Groups
 from reclora_cli.stages.evaluate import choose_rows
 from reclora_cli.stages.lm_training import LmTraining, Watch
 from reclora_cli.stages.lm_validation import LmValidation
-from reclora_cli.stages.shot_examples import policies
+from reclora_cli.stages.material import RatedRows
 from reclora_cli.stages.tune_search import Search
 from reclora_cli.stages.tune_study import Asked
 from reclora_cli.training import StepLog
@@ -126,15 +126,16 @@ class LmSearch(Search):
     def _watch(
         self, recipe: Recipe, training: LmTraining, progress: Progress, after_pass: AfterPass
     ) -> Watch:
-        examples = len(training.rows) * len(policies(recipe))
+        material = training.material
+        assert isinstance(material, RatedRows), "the task next is not searched"
 
         def watch(speaker: Speaker, adapter: Adapter, log: StepLog) -> LmValidation:
             return LmValidation(
                 recipe,
-                steps_of(examples, recipe.finetune),
+                steps_of(material.prompts, recipe.finetune),
                 speaker,
                 adapter,
-                self._classroom.questions(recipe, training.sources, self.rows),
+                self._classroom.questions(recipe, material.sources, self.rows),
                 Groups(self.sources.store, self.rows),
                 log,
                 progress,

@@ -27,7 +27,7 @@ from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe.tree import FinetuneRecipe
 from reclora_cli.seeding import numpy_stream
 from reclora_cli.training.micro_batch import MicroBatchTokens
-from reclora_cli.training.schedule import Linear
+from reclora_cli.training.schedule import SCHEDULES
 from reclora_cli.training.work import ParameterGroup, Work
 
 IGNORED = -100
@@ -53,19 +53,23 @@ class Examples:
     """Prompts with their answers, in no particular order.
 
     Attributes:
-        prompts: n encoded prompts.
-        labels: (n,) 1 for the first answer of ``answers``, 0 for the second.
+        prompts: n encoded prompts; where each epoch has wordings of its own, n of every epoch, one
+            epoch after the other.
+        labels: as many; 1 for the first answer of ``answers``, 0 for the second.
         answers: token ids of the answer for label 1 and for label 0, end token included.
-        representation: (n, d) float32 R_c of each example's row, or ``None`` without a gate.
+        representation: as many, (., d) float32 R_c of each row, or ``None`` without a gate.
+        epochs: for how many epochs there are prompts; 1: the same ones for all.
     """
 
     prompts: EncodedPrompts
-    labels: NDArray[np.uint8]
-    answers: tuple[Sequence[int], Sequence[int]]
+    labels: NDArray[np.integer]
+    answers: Sequence[Sequence[int]]
     representation: NDArray[np.float32] | None
+    epochs: int = 1
 
     def __len__(self) -> int:
-        return len(self.labels)
+        """n, the examples of one epoch."""
+        return len(self.labels) // self.epochs
 
     @property
     def width(self) -> int | None:
@@ -74,6 +78,24 @@ class Examples:
 
     def answer(self, example: int) -> Sequence[int]:
         return self.answers[0] if self.labels[example] else self.answers[1]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each prompt with the longer answer, as a micro-batch counts them."""
+        return self.prompts.lengths + max(map(len, self.answers)) - 1
+
+
+class Continuations(Examples):
+    """Examples of the task ``next``: ``labels`` number the items of ``answers``, their titles."""
+
+    def answer(self, example: int) -> Sequence[int]:
+        return self.answers[self.labels[example]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each prompt with its own answer."""
+        of_items = np.array([len(answer) for answer in self.answers])
+        return self.prompts.lengths + of_items[self.labels] - 1
 
 
 @dataclass(frozen=True)
@@ -125,7 +147,7 @@ def answer_loss(model: torch.nn.Module, batch: AnswerBatch) -> torch.Tensor:
 
 
 def choice_loss(
-    model: torch.nn.Module, batch: AnswerBatch, answers: tuple[Sequence[int], Sequence[int]]
+    model: torch.nn.Module, batch: AnswerBatch, answers: Sequence[Sequence[int]]
 ) -> torch.Tensor:
     """Mean over rows of the cross-entropy between the two answers' first tokens (Eq. 16)."""
     logits_BV = answer_logits(model, batch.ids_BT, batch.at_BA[:, :1])[:, 0]
@@ -135,20 +157,29 @@ def choice_loss(
 
 
 def lengths_of(examples: Examples) -> NDArray[np.int64]:
-    """(n,) tokens of each prompt with the longer answer, as a micro-batch counts them."""
-    return examples.prompts.lengths + max(map(len, examples.answers)) - 1
+    """Tokens of each prompt with its answer, as a micro-batch counts them."""
+    return examples.lengths
 
 
 def steps_of(n: int, recipe: FinetuneRecipe) -> int:
     """Optimizer steps of the whole tuning over ``n`` examples."""
-    return recipe.epochs * -(-n // recipe.batch_size)
+    return recipe.epochs * steps_per_epoch(n, recipe)
+
+
+def steps_per_epoch(n: int, recipe: FinetuneRecipe) -> int:
+    """Optimizer steps in which ``n`` examples are seen once."""
+    return -(-n // recipe.batch_size)
+
+
+def order_of(epoch: int, n: int, seed: int) -> NDArray[np.int64]:
+    """In which order an epoch sees its ``n`` examples, (n,)."""
+    return numpy_stream(seed, "order", epoch).permutation(n)
 
 
 def chosen_at(step: int, n: int, recipe: FinetuneRecipe, seed: int) -> NDArray[np.int64]:
     """Examples of one step: a slice of the epoch's own seeded order."""
-    per_epoch = -(-n // recipe.batch_size)
-    epoch, at = divmod(step, per_epoch)
-    order = numpy_stream(seed, "order", epoch).permutation(n)
+    epoch, at = divmod(step, steps_per_epoch(n, recipe))
+    order = order_of(epoch, n, seed)
     return order[at * recipe.batch_size : (at + 1) * recipe.batch_size]
 
 
@@ -205,7 +236,10 @@ def lm_work(
         micro_batch = MicroBatchTokens(recipe.micro_batch_tokens)
 
     def batches(step: int) -> Iterator[tuple[AnswerBatch, float]]:
-        chosen = chosen_at(step, len(examples), recipe, seed)
+        n = len(examples)
+        # Each epoch's own prompts, where there are such.
+        set_of_prompts = step // steps_per_epoch(n, recipe) % examples.epochs
+        chosen = chosen_at(step, n, recipe, seed) + n * set_of_prompts
         for part, weight in cut(chosen, lengths, int(micro_batch), together):
             yield collate(examples, part, device), weight
 
@@ -222,7 +256,7 @@ def lm_work(
         loss=loss,
         rows_per_step=recipe.batch_size,
         seed=seed,
-        schedule=Linear(recipe.warm_up),
+        schedule=SCHEDULES[recipe.schedule](recipe.warm_up),
         clip_norm=recipe.clip_norm,
         title="finetune",
         during=lambda batch: adapter.personalised(batch.representation_BD),

@@ -130,7 +130,7 @@ def test_a_killed_tuning_goes_on_by_its_name_alone(
     mine: Path, workspace: Workspace, again: Reclora
 ):
     options = ["--recipe", str(mine), "-w", str(workspace.root), "--device", "cpu"]
-    run = ["finetune", *options, "--set", "finetune.epochs=60"]
+    run = ["finetune", *options, "--set", "finetune.epochs=20"]
     killed(run, workspace, "datasets/ml-1m/runs/*/checkpoints/step-*")
     [left] = workspace.artefacts("ml-1m", "runs")
     assert left.manifest() is None
@@ -189,7 +189,7 @@ def test_a_search_killed_for_real_goes_on_to_the_same_trials(
     mine: Path, workspace: Workspace, tune: Reclora, tmp_path: Path
 ):
     wanted = ["--tune", "--trials", "3", "--valid-rows", "20"]
-    settings = ["--set", GRID, "--set", "finetune.epochs=20"]
+    settings = ["--set", GRID, "--set", "finetune.epochs=8"]
     whole = tune(*wanted, *settings, "--json").json
     shutil.rmtree(workspace.dataset("ml-1m") / "tune")
     shutil.rmtree(whole["artefact"])

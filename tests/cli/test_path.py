@@ -108,7 +108,7 @@ def test_the_untuned_lm_is_evaluated_without_a_run(path: Reclora):
 
 def test_an_interrupted_tuning_goes_on_where_it_stood(mine: Path, tiny_copy: TinyWorld):
     root = tiny_copy.workspace.root
-    options = ["--recipe", str(mine), "-w", str(root), "--device", "cpu", "--epochs", "40"]
+    options = ["--recipe", str(mine), "-w", str(root), "--device", "cpu", "--epochs", "15"]
     arguments = ["finetune", "--method", "tallrec", *options, "--json"]
     first = subprocess.Popen(
         command_line(arguments),

@@ -22,7 +22,9 @@ from reclora_cli.cli.render import (
     demo,
     doctor,
     evaluate,
+    evaluate_next,
     explain,
+    explain_next,
     export,
     finetune,
     overview,
@@ -38,7 +40,14 @@ from reclora_cli.cli.render.marks import bar
 from reclora_cli.metrics.compare import Figure, UserFigure
 from reclora_cli.stages.break_downs import NAMES
 from reclora_cli.stages.evaluated import short_names
-from tests.cli import results, results_of_runs, results_of_tools
+from reclora_cli.stages.list_runs import RunsList
+from tests.cli import (
+    results,
+    results_of_next,
+    results_of_rows,
+    results_of_runs,
+    results_of_tools,
+)
 
 VIEWS: dict[str, Callable[[], RenderableType]] = {
     "prepare": lambda: prepare.render(results.prepare()),
@@ -75,17 +84,41 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
     "evaluate plan": lambda: evaluate.render(
         results.evaluate(dry_run=True, models=[], differences=[], plan=results.planned())
     ),
+    "evaluate next": lambda: evaluate_next.render(results_of_next.evaluate_next()),
+    "evaluate next plan": lambda: evaluate_next.render(
+        results_of_next.evaluate_next(
+            dry_run=True, models=[], differences=[], plan=results_of_next.planned()
+        )
+    ),
     "explain": lambda: explain.render(results.explain()),
     "explain without gate": lambda: explain.render(results.explain(gate=None)),
     "explain without target": lambda: explain.render(results.explain_user()),
+    "explained row": lambda: explain_next.render(results_of_rows.explained()),
+    "explained row, separate gates": lambda: explain_next.render(
+        results_of_rows.explained(gate=results_of_rows.gate(60), gate_scope="projection")
+    ),
+    "explained row without gate": lambda: explain_next.render(
+        results_of_rows.explained(
+            gate=None,
+            gate_scope=None,
+            encoder=None,
+            candidates=results_of_rows.candidates(encoder=False),
+        )
+    ),
     "export": lambda: export.render(results.export()),
     "export, cut down": lambda: export.render(results.export(rank=8, relative_error=0.0731)),
     "export of a mean": lambda: export.render(results.export(mixture=results.mean_mixture())),
     "demo": lambda: demo.render(results.demo()),
     "runs": lambda: runs.listed(results_of_runs.listed_runs()),
+    "runs of both tasks": lambda: runs.listed(
+        RunsList("ws", [results_of_runs.run_line(), results_of_rows.next_line(dataset="ml-1m")])
+    ),
     "run": lambda: runs.shown(results_of_runs.shown_run()),
     "unfinished run": lambda: runs.shown(results_of_runs.shown_run(manifest=None)),
     "compared runs": lambda: compared_runs.render(results_of_runs.compared_runs()),
+    "compared runs of the task next": lambda: compared_runs.render(
+        results_of_runs.compared_runs(figures=[], next_figures=[results_of_rows.same_rows()])
+    ),
     "refused comparison": lambda: compared_runs.render(
         results_of_runs.compared_runs(figures=[], not_compared="the runs are of other datasets")
     ),
@@ -176,6 +209,36 @@ def test_a_section_that_one_recipe_lacks_is_named_and_not_spelt_out():
 def test_a_refused_comparison_says_so_plainly():
     text = " ".join(drawn(VIEWS["refused comparison"]()).split())
     assert "Figures are not compared: the runs are of other datasets." in text
+
+
+def heads(text: str) -> list[str]:
+    """The line above each ruled one: what a table's columns are called."""
+    lines = text.splitlines()
+    return [lines[at - 1] for at, line in enumerate(lines) if line.strip().startswith("──")]
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_an_evaluation_of_next_items_has_each_head_on_one_line(width: int):
+    ranking, words, differences = heads(drawn(VIEWS["evaluate next"](), width))
+    for title in ("by ranking", "HR@1 [95%]", "NDCG@5 [95%]", "MRR [95%]"):
+        assert title in ranking
+    for title in ("by words", "HR@1 of valid [95%]", "ValidRatio [95%]"):
+        assert title in words
+    for title in ("difference", "HR@1 [95%]", "hits alone", "McNemar p"):
+        assert title in differences
+
+
+def test_an_evaluation_of_next_items_tells_chance_ambiguity_and_what_was_never_seen():
+    text = " ".join(drawn(VIEWS["evaluate next"]()).split())
+    for said in (
+        "By chance HR@1 is .050.",
+        "Truths that are in no training row: 2.",
+        "two candidates share a title: 3",
+        "minus ilora-hybrid-separate-gates-k4",
+        "-.0574 [-.139, +.025]",
+        "11 : 18",
+    ):
+        assert said in text
 
 
 def test_prepare_tells_table_1():
@@ -347,6 +410,76 @@ def test_a_user_without_a_target_is_shown_by_the_gate_alone():
     assert "Gate weights by expert" in text
     assert "P(yes)" not in text
     assert "Behaviours" not in text
+
+
+def test_an_explained_row_tells_history_ranks_words_and_truth():
+    text = " ".join(drawn(VIEWS["explained row"]()).split())
+    for said in (
+        "lastfm, test row 17",
+        f"{results.TITLE}, at 4 of 20 by likelihood; sasrec has it at 17",
+        "Candidate Number 2, which did not come next; by likelihood at 2",
+        "1 Radiohead",
+        "user not known",
+        "not why",
+    ):
+        assert said in text
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_an_explained_row_has_a_line_for_each_candidate_and_marks_two(width: int):
+    lines = drawn(VIEWS["explained row"](), width).splitlines()
+    ranked = [line for line in lines if re.match(r" +\d+ .*-\d+\.\d\d ", line)]
+    assert len(ranked) == 20
+    assert [at for at, line in enumerate(ranked) if "came next" in line] == [3]
+    assert [at for at, line in enumerate(ranked) if " said" in line] == [1]
+    assert ranked[0].split()[:5] == ["1", "Candidate", "Number", "1", ".500"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "told"),
+    [
+        ("Somebody Else", set(), "Somebody Else, which names no candidate"),
+        ("", set(), "LM says nothing"),
+        ("A", {3}, "A, which came next; by likelihood at 4"),
+        ("A", {3, 5}, "A, which 2 candidates are called"),
+    ],
+)
+def test_an_explained_row_tells_what_the_words_name(answer: str, said: set[int], told: str):
+    named = [replace(one, said=at in said) for at, one in enumerate(results_of_rows.candidates())]
+    view = explain_next.render(results_of_rows.explained(answer=answer, candidates=named))
+    assert told in " ".join(drawn(view).split())
+
+
+def test_a_shared_gate_has_a_bar_for_each_expert_and_no_heat_map():
+    shared = drawn(VIEWS["explained row"]())
+    assert "one gate for 4 projections" in shared
+    assert "by layer" not in shared
+    assert "20.0% of the weight moved" in shared
+    assert "1.85 bits; an even one has 2.00" in shared
+    separate = drawn(VIEWS["explained row, separate gates"]())
+    assert "mean of 60 gates" in separate
+    assert len(re.findall(r"^ +\d+ [▁-█ ]{12,}$", separate, re.M)) == 30
+
+
+def test_a_row_of_a_run_without_a_gate_says_so_and_ranks_all_the_same():
+    text = drawn(VIEWS["explained row without gate"]())
+    assert "no gate" in text
+    assert "sasrec" not in text
+    assert "20 candidates by likelihood" in text
+
+
+def test_runs_of_the_task_next_stand_apart_with_their_hit_ratio():
+    text = drawn(VIEWS["runs of both tasks"](), 160)
+    assert "1 run of the task next" in text
+    assert text.index("test AUC") < text.index("test HR@1")
+    assert ".4262 [.338, .514]" in text
+
+
+def test_compared_runs_of_the_task_next_are_told_figure_by_figure():
+    text = drawn(VIEWS["compared runs of the task next"](), 160)
+    for said in ("HR@1, by likelihood", "ValidRatio", "+.0312 [+.011, +.052]", "p .143"):
+        assert said in text
+    assert "HR@1 of valid" not in text
 
 
 @pytest.mark.parametrize("experts", [1, 2, 64])

@@ -18,8 +18,8 @@ FAST = ["--set", "lm.precision=bf16"] if has_fast_bf16(torch.device("cpu")) else
 TWO_ROWS = ["ablate", "--variants", "without-meta-lora", "--size", "tiny", *FAST]
 
 
-def test_two_rows_of_table_3_stand_beside_each_other_with_intervals(path: Path100K) -> None:
-    found = path.run(*TWO_ROWS, "--yes")
+def test_two_rows_of_table_3_stand_beside_each_other_with_intervals(table: Path100K) -> None:
+    found = table.run(*TWO_ROWS, "--yes")
     [grid] = found["grids"]
     assert [cell["label"] for cell in grid["cells"]] == ["RecLoRA", "w/o meta-LoRA"]
     assert grid["rows"] == 200
@@ -40,8 +40,10 @@ def test_two_rows_of_table_3_stand_beside_each_other_with_intervals(path: Path10
     assert kept["rows_hash"] == grid["rows_hash"]
 
 
-def test_repeated_the_table_is_told_again_and_nothing_is_trained(path: Path100K) -> None:
-    before = {file: file.stat().st_mtime_ns for file in path.root.rglob("runs/*/adapter/*")}
-    again = path.run(*TWO_ROWS)
+def test_repeated_the_table_is_told_again_and_nothing_is_trained(table: Path100K) -> None:
+    before = {file: file.stat().st_mtime_ns for file in table.root.rglob("runs/*/adapter/*")}
+    again = table.run(*TWO_ROWS)
     assert again["seconds"] < 60
-    assert {file: file.stat().st_mtime_ns for file in path.root.rglob("runs/*/adapter/*")} == before
+    assert {
+        file: file.stat().st_mtime_ns for file in table.root.rglob("runs/*/adapter/*")
+    } == before

@@ -10,6 +10,7 @@ import pytest
 from reclora_cli import catalog
 from reclora_cli.errors import UsageError
 from reclora_cli.pipeline import grid
+from reclora_cli.pipeline.grid_variants import of_variants
 from reclora_cli.recipe.experiment import (
     SIZES,
     CellRecipe,
@@ -20,6 +21,7 @@ from reclora_cli.recipe.experiment import (
 )
 
 ALL = ("figure-4", "figure-5", "figure-6", "table-1", "table-2", "table-3", "table-4")
+OF_NEXT = ("figure-alignment", "ilora", "ilora-experts", "ilora-gate", "ilora-projections")
 AXIS = {"key": "adapter.experts", "title": "K", "point": "K = {}"}
 SMALLEST: dict[str, Any] = {
     "title": "t",
@@ -30,7 +32,7 @@ SMALLEST: dict[str, Any] = {
 
 
 def test_the_shipped_experiments_are_these() -> None:
-    assert tuple(experiment_names()) == ALL
+    assert {*experiment_names()} == {*ALL, *OF_NEXT}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -40,6 +42,39 @@ def test_every_cell_of_every_size_is_a_recipe(name: str, size: str) -> None:
         assert one.base.data.source in {"ml-100k", "ml-1m", "ml-25m", "goodreads"}
         for cell in one.cells:
             assert len(cell.recipes) == 1
+
+
+@pytest.mark.parametrize("name", OF_NEXT)
+@pytest.mark.parametrize("size", ["tiny", "laptop"])
+def test_every_cell_of_the_task_next_is_a_recipe_of_it(name: str, size: str) -> None:
+    [one] = grid.shipped(name, size)
+    assert one.task == "next"
+    assert {recipe.task for cell in one.cells for recipe in cell.recipes} == {"next"}
+    with pytest.raises(UsageError, match="has no size 'paper'"):
+        grid.shipped(name, "paper")
+
+
+def test_experts_share_one_rank_and_the_even_gate_is_plain_lora() -> None:
+    [one] = grid.shipped("ilora-experts", "tiny")
+    plain, *cut = [cell.recipes[0].adapter for cell in one.cells]
+    assert (plain.kind, plain.rank, plain.alpha / plain.rank) == ("lora", 8, 4.0)
+    for adapter in cut:
+        assert adapter.experts * adapter.rank == 8
+        # An even gate of 1 / K times alpha / (8 / K).
+        assert adapter.alpha / adapter.rank / adapter.experts == 4.0
+    assert [adapter.experts for adapter in cut] == [2, 4, 8]
+
+
+def test_gates_differ_in_what_they_read_and_how_many_there_are() -> None:
+    [one] = grid.shipped("ilora-gate", "tiny")
+    told = [(cell.recipes[0].gate.input, cell.recipes[0].gate.scope) for cell in one.cells]
+    assert told == [
+        ("row", "shared"),
+        ("row", "projection"),
+        ("shuffled", "shared"),
+        ("random", "shared"),
+        ("none", "shared"),
+    ]
 
 
 def test_table_3_varies_what_the_paper_varies() -> None:
@@ -93,7 +128,7 @@ def test_crms_stand_in_table_2_under_their_own_settings() -> None:
 
 
 def test_a_guide_comes_with_its_own_settings() -> None:
-    [one] = grid.of_variants(["guide-din"], "laptop")
+    [one] = of_variants(["guide-din"], "laptop")
     assert one.cells[1].recipes[0].crm.model == "din"
     assert one.cells[1].recipes[0].crm.dropout == 0.0  # As ml-1m says of din.
 
@@ -171,7 +206,7 @@ def test_unknown_names_get_the_closest_ones() -> None:
         load_experiment("table-33")
     assert "table-3" in (caught.value.hint or "")
     with pytest.raises(UsageError) as caught:
-        grid.of_variants(["uniform-gat"], "tiny")
+        of_variants(["uniform-gat"], "tiny")
     assert "uniform-gate" in (caught.value.hint or "")
     with pytest.raises(UsageError) as caught:
         experiment_from({**SMALLEST, "cells": [{"label": "a", "crm": "dinn"}]}, where="mine.yaml")
@@ -208,7 +243,7 @@ def test_other_settings_have_a_folder_of_their_own() -> None:
 
 
 def test_the_names_of_many_variants_still_make_a_folder() -> None:
-    [one] = grid.of_variants(list(catalog.VARIANTS), "tiny")
+    [one] = of_variants(list(catalog.VARIANTS), "tiny")
     assert len(one.name) < 80
 
 
@@ -220,7 +255,7 @@ def test_a_setting_that_the_points_differ_in_is_refused() -> None:
 
 
 def test_two_cells_that_make_one_run_are_one_model() -> None:
-    [one] = grid.of_variants(["uniform-gate"], "tiny", overrides=["adapter.kind=lora"])
+    [one] = of_variants(["uniform-gate"], "tiny", overrides=["adapter.kind=lora"])
     assert len(one.cells) == 2
     assert len(one.models()) == 1
 

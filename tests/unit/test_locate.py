@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.pipeline import graph
 from reclora_cli.stages import locate
 from reclora_cli.workspace import Workspace
+from tests.world import TinyWorld
 
 
 def load(method: str = "reclora", *overrides: str) -> recipes.Recipe:
@@ -119,8 +121,12 @@ def test_model_names_become_folder_names() -> None:
     assert locate.slug("/models/My Model.gguf") == "my-model.gguf"
 
 
-def test_too_many_shots_are_refused_before_anything_runs(tiny_copy) -> None:
+@pytest.mark.parametrize("begin", [graph.run, graph.ensure])
+@pytest.mark.parametrize("stage", ["finetune", "tune-lm"])
+def test_too_many_shots_are_refused_before_anything_runs(
+    tiny_copy: TinyWorld, begin: Callable[..., object], stage: str
+) -> None:
     too_many = recipes.load("ml-1m", overrides=["finetune.shots=99999"])
     with pytest.raises(UsageError, match="99999 shots"):
-        graph.run("finetune", too_many, tiny_copy.workspace)
+        begin(stage, too_many, tiny_copy.workspace)
     assert tiny_copy.workspace.artefacts("ml-1m", "index") == []

@@ -19,7 +19,9 @@ from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.recipe import Recipe, from_tree
 from reclora_cli.stages import crm_texts, crm_training, evaluate, locate, pretrain_crm
 from reclora_cli.stages.assemble import Sources
+from reclora_cli.stages.pretrain_crm import PretrainCrmResult
 from reclora_cli.training.crm_work import crm_work
+from tests.finetuning import copied
 from tests.parity.test_crm_ctr_bert import with_encoder
 from tests.tiny_bert import tiny_bert, write_tiny_bert
 from tests.unit.test_pretrain_crm import KilledError, weights
@@ -28,7 +30,7 @@ from tests.world import TinyWorld
 __all__ = ["tiny_bert"]
 CPU = torch.device("cpu")
 
-pytestmark = pytest.mark.parametrize("tuned", ["none", "all"])
+pytestmark = pytest.mark.parametrize("tuned", ["none", "all"], scope="module")
 
 
 def sources(recipe: Recipe, world: TinyWorld) -> Sources:
@@ -41,19 +43,36 @@ def changed(recipe: Recipe, **values: Any) -> Recipe:
     return from_tree(tree)
 
 
+@pytest.fixture(scope="module")
+def recipe(tuned: str, tiny_world: TinyWorld, tiny_bert: Path) -> Recipe:
+    return with_encoder(tiny_world.recipe, tiny_bert, tuned)
+
+
+@pytest.fixture(scope="module")
+def training(
+    tiny_world: TinyWorld, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[PretrainCrmResult, TinyWorld]:
+    """What training said, and where: once, for it takes seconds. Read it only."""
+    world = copied(tiny_world, tmp_path_factory.mktemp("ctr-bert") / "ws")
+    return pretrain_crm.run(recipe, world.workspace, device="cpu"), world
+
+
 @pytest.fixture
-def recipe(tuned: str, tiny_copy: TinyWorld, tiny_bert: Path) -> Recipe:
-    return with_encoder(tiny_copy.recipe, tiny_bert, tuned)
+def trained(training: tuple[PretrainCrmResult, TinyWorld], tmp_path: Path) -> TinyWorld:
+    """A copy of the world with the trained model, which a test may change."""
+    return copied(training[1], tmp_path / "trained")
 
 
-def test_it_is_trained_and_comes_back_as_it_was(tiny_copy: TinyWorld, recipe: Recipe) -> None:
-    result = pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
+def test_it_is_trained_and_comes_back_as_it_was(
+    training: tuple[PretrainCrmResult, TinyWorld], trained: TinyWorld, recipe: Recipe
+) -> None:
+    result = training[0]
 
-    scorer, valid = sources(recipe, tiny_copy).crm, np.asarray(tiny_copy.store.split("valid"))
+    scorer, valid = sources(recipe, trained).crm, np.asarray(trained.store.split("valid"))
     scores = scorer.score(valid)
     assert result.model == scorer.name == "ctr-bert"
     assert result.validation is not None
-    likes = tiny_copy.store.row_label(valid).astype(bool)
+    likes = trained.store.row_label(valid).astype(bool)
     losses = -np.log(np.where(likes, scores, 1 - scores))
     assert losses.mean() == pytest.approx(result.validation["all"]["log_loss"], abs=1e-5)
 
@@ -73,15 +92,13 @@ def test_it_learns_the_training_rows(tuned: str, tiny_copy: TinyWorld, recipe: R
 
 
 def test_the_encoder_is_trained_only_where_it_is_tuned(
-    tuned: str, tiny_copy: TinyWorld, recipe: Recipe
+    tuned: str, trained: TinyWorld, recipe: Recipe
 ) -> None:
-    pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
-
-    model = sources(recipe, tiny_copy).crm.model
+    model = sources(recipe, trained).crm.model
     if tuned == "none":
         assert not any(isinstance(module, Towers) for module in model.modules())
     else:
-        before = dict(sources(recipe, tiny_copy).crm_texts.encoder.named_parameters())
+        before = dict(sources(recipe, trained).crm_texts.encoder.named_parameters())
         after = dict(model.get_submodule("towers.encoder").named_parameters())
         assert before.keys() == after.keys()
         read = {name for name in before if not torch.equal(before[name], after[name])}
@@ -92,11 +109,10 @@ def test_the_encoder_is_trained_only_where_it_is_tuned(
 
 
 def test_killed_and_repeated_it_leaves_the_same_weights(
-    tiny_copy: TinyWorld, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    trained: TinyWorld, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crm_training, "_CHECKPOINT_EVERY", 2)
-    pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
-    expected = weights(recipe, tiny_copy)
+    expected = weights(recipe, trained)
 
     def killed(*args: Any, **values: Any) -> None:
         raise KilledError
@@ -104,16 +120,15 @@ def test_killed_and_repeated_it_leaves_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(crm_training.Validation, "__call__", killed)
         with pytest.raises(KilledError):
-            pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu", force=True)
-    pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
+            pretrain_crm.run(recipe, trained.workspace, device="cpu", force=True)
+    pretrain_crm.run(recipe, trained.workspace, device="cpu")
 
-    assert weights(recipe, tiny_copy) == expected
+    assert weights(recipe, trained) == expected
 
 
 def test_a_second_training_finds_the_texts_encoded(
-    tuned: str, tiny_copy: TinyWorld, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    tuned: str, trained: TinyWorld, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
     loads: list[str] = []
     load = crm_texts.load_encoder
 
@@ -122,7 +137,7 @@ def test_a_second_training_finds_the_texts_encoded(
         return load(name, *args, **values)
 
     monkeypatch.setattr(crm_texts, "load_encoder", spy)
-    pretrain_crm.run(changed(recipe, dropout=0.3), tiny_copy.workspace, device="cpu")
+    pretrain_crm.run(changed(recipe, dropout=0.3), trained.workspace, device="cpu")
 
     assert len(loads) == (0 if tuned == "none" else 1)
 
@@ -160,14 +175,13 @@ def test_gradients_are_the_same_in_any_micro_batches(
 
 
 def test_scores_do_not_depend_on_which_rows_are_asked_together(
-    tiny_copy: TinyWorld, recipe: Recipe
+    trained: TinyWorld, recipe: Recipe
 ) -> None:
-    pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
-    scorer, rows = sources(recipe, tiny_copy).crm, np.arange(40)
+    scorer, rows = sources(recipe, trained).crm, np.arange(40)
 
     alone = np.concatenate([scorer.score(rows[at : at + 1]) for at in rows])
-    users, items = tiny_copy.store.row_user(rows), tiny_copy.store.row_item(rows)
-    ends = tiny_copy.store.history_end[rows]
+    users, items = trained.store.row_user(rows), trained.store.row_item(rows)
+    ends = trained.store.history_end[rows]
     pairs = scorer.score_pairs(users, items, scorer.behaviours(rows), ends)
 
     np.testing.assert_allclose(scorer.score(rows), alone, rtol=0, atol=1e-6)
@@ -187,28 +201,25 @@ def test_the_width_of_its_representation_is_told_without_building_it(
     assert representation_width(opened.recipe.crm, opened.crm_shape) == model.representation_width
 
 
-def test_it_is_evaluated_beside_the_others(tiny_copy: TinyWorld, recipe: Recipe) -> None:
-    pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
-
-    result = evaluate.run(recipe, tiny_copy.workspace, device="cpu", lm=False)
+def test_it_is_evaluated_beside_the_others(trained: TinyWorld, recipe: Recipe) -> None:
+    result = evaluate.run(recipe, trained.workspace, device="cpu", lm=False)
 
     [model] = result.models
     assert model.method == "crm-ctr-bert"
-    assert model.all.rows == len(tiny_copy.store.split("test"))
+    assert model.all.rows == len(trained.store.split("test"))
     assert model.all.auc is not None
 
 
 def test_weights_of_another_encoder_are_refused(
-    tuned: str, tiny_copy: TinyWorld, recipe: Recipe, tmp_path: Path
+    tuned: str, trained: TinyWorld, recipe: Recipe, tmp_path: Path
 ) -> None:
-    pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
-    other = with_encoder(tiny_copy.recipe, write_tiny_bert(tmp_path / "bert", seed=5), tuned)
-    trained, asked = (locate.crm(r, tiny_copy.workspace).path for r in (recipe, other))
-    assert trained != asked
-    trained.rename(asked)
+    other = with_encoder(trained.recipe, write_tiny_bert(tmp_path / "bert", seed=5), tuned)
+    made, asked = (locate.crm(r, trained.workspace).path for r in (recipe, other))
+    assert made != asked
+    made.rename(asked)
 
     with pytest.raises(RecloraError, match="trained on other texts, or through another encoder"):
-        _ = sources(other, tiny_copy).crm
+        _ = sources(other, trained).crm
 
 
 def test_a_plan_encodes_and_writes_nothing(tiny_copy: TinyWorld, recipe: Recipe) -> None:

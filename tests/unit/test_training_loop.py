@@ -13,6 +13,7 @@ import torch
 from reclora_cli.errors import RecloraError
 from reclora_cli.progress import SILENT, SilentProgress
 from reclora_cli.training import Checkpoints, Linear, Log, ParameterGroup, Work, fit
+from reclora_cli.training.schedule import SCHEDULES
 
 STEPS = 30
 
@@ -205,6 +206,18 @@ def test_linear_schedule_agrees_with_transformers() -> None:
     ours = Linear(warm_up=0.3)
     for step in range(10):
         assert ours(step, 10) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+
+
+def test_cosine_schedule_agrees_with_transformers() -> None:
+    from transformers import get_cosine_schedule_with_warmup
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=3, num_training_steps=10)
+    ours = SCHEDULES["cosine"](0.3)
+    for step in range(10):
+        assert ours(step, 10) == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
         optimizer.step()
         theirs.step()
 

@@ -1,4 +1,4 @@
-"""``reclora ablate``: the paper's tables and figures, and any variants, at one command each."""
+"""``reclora ablate``: the papers' tables and figures, and any variants, at one command each."""
 
 from __future__ import annotations
 
@@ -38,20 +38,22 @@ class Size(StrEnum):
 def command(
     *,
     tables: Annotated[
-        list[int] | None,
+        list[str] | None,
         typer.Option(
             "--table",
-            metavar="1-4",
-            help="A table of the paper. Repeatable.",
+            metavar="1-4|NAME",
+            help="A table of RecLoRA, or of iLoRA: ilora, ilora-experts, ilora-gate, "
+            "ilora-projections. Repeatable.",
             rich_help_panel=_WHAT,
         ),
     ] = None,
     figures: Annotated[
-        list[int] | None,
+        list[str] | None,
         typer.Option(
             "--figure",
-            metavar="4-6",
-            help="A figure of the paper. Repeatable.",
+            metavar="4-6|alignment",
+            help="A figure of RecLoRA; alignment: gradients between clusters of users, LoRA "
+            "beside iLoRA. Repeatable.",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -60,7 +62,8 @@ def command(
         typer.Option(
             "--variants",
             metavar="NAME[,NAME]",
-            help="RecLoRA beside variants of it; `--variants list` names them.",
+            help="RecLoRA (with a recipe of the task next iLoRA) beside variants of it; "
+            "`--variants list` names them.",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -68,7 +71,8 @@ def command(
         Size,
         typer.Option(
             "--size",
-            help="tiny: ML-100K, minutes; laptop: ML-1M, hours on two cores; paper: GPUs.",
+            help="tiny: ML-100K, minutes; laptop: ML-1M, hours on two cores; paper: GPUs. Of "
+            "iLoRA, tiny: LastFM, and there is no paper.",
             rich_help_panel=_WHAT,
         ),
     ] = Size.tiny,
@@ -82,6 +86,19 @@ def command(
         int | None,
         typer.Option(
             "--jobs", metavar="N", min=1, help="Runs at a time. Default: one for each GPU, else 1."
+        ),
+    ] = None,
+    clusters: Annotated[
+        int | None,
+        typer.Option("--clusters", metavar="N", min=2, help="Of --figure alignment. Default: 8."),
+    ] = None,
+    cluster_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--cluster-rows",
+            metavar="N",
+            min=2,
+            help="Of --figure alignment: training rows of each cluster. Default: 8, laptop: 32.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -104,6 +121,7 @@ def command(
             opened.console.result(view.known(), view.variants())
             return
         grids = _grids(tables, figures, variants, size.value, seeds, recipe_options)
+        grids = [one.with_alignment(clusters, cluster_rows) for one in grids]
         if not dry_run:
             _require_prepared(opened, grids, running)
         processes.require_alone("ablate")
@@ -120,23 +138,23 @@ def command(
 
 
 def _grids(
-    tables: list[int] | None,
-    figures: list[int] | None,
+    tables: list[str] | None,
+    figures: list[str] | None,
     variants: str | None,
     size: str,
     seeds: int,
     options: RecipeOptions,
 ) -> list[Grid]:
-    from reclora_cli.pipeline import grid
+    from reclora_cli.pipeline import grid, grid_variants
 
-    names = [f"table-{number}" for number in tables or ()]
-    names += [f"figure-{number}" for number in figures or ()]
+    names = [f"table-{name}" if name.isdigit() else name for name in tables or ()]
+    names += [f"figure-{name}" for name in figures or ()]
     chosen = [name.strip() for name in (variants or "").split(",") if name.strip()]
     if not names and not chosen:
         raise UsageError(
             "nothing is named to compare",
             where="reclora ablate",
-            hint="Say --table 3, --figure 4, or --variants uniform-gate,shared-gate.",
+            hint="Say --table 3, --table ilora, --figure 4, or --variants uniform-gate.",
         )
     overrides = [*(options.overrides or ())]
     if options.seed is not None:
@@ -145,7 +163,7 @@ def _grids(
     for name in names:
         found += grid.shipped(name, size, seeds=seeds, recipe=options.recipe, overrides=overrides)
     if chosen:
-        found += grid.of_variants(
+        found += grid_variants.of_variants(
             chosen, size, seeds=seeds, recipe=options.recipe, overrides=overrides
         )
     return found

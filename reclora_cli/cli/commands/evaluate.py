@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reclora_cli import catalog
 from reclora_cli.cli.crm_names import ALL, chosen_crms, means_all
 from reclora_cli.cli.options import (
     OutputOptions,
@@ -18,8 +19,9 @@ from reclora_cli.cli.options import (
     WritingOptions,
     grouped,
 )
-from reclora_cli.cli.session import Session, existing, session
+from reclora_cli.cli.session import Session, existing, require_ratings, session
 from reclora_cli.errors import MissingInputError, UsageError, did_you_mean
+from reclora_cli.registry import Registry
 
 if TYPE_CHECKING:
     from reclora_cli.recipe import Recipe
@@ -111,9 +113,20 @@ def command(
         from reclora_cli.cli.render import evaluate as view
 
         shown = _break_downs(by)
-        models = _models(model, crm=crm)
         values = {"evaluate.rows": rows, "evaluate.split": split and split.value}
-        recipe = opened.recipe(recipe_options, values)
+        recipe = opened.recipe_of_any_task(recipe_options, values)
+        if recipe.task == "next":
+            for asked, option in ((by, "--by"), (plot, "--plot")):
+                if asked is not None:
+                    require_ratings(recipe, option)
+            scored = {"runs": tuple(runs or ()), "lm": lm, "zero_shot": zero_shot}
+            kept = {"reference": reference, "save": tuple(file.expanduser() for file in save or ())}
+            how = {"force": writing.force, "dry_run": writing.dry_run, "encoder": crm}
+            _among_candidates(
+                opened, recipe_options, values, running, model, {**scored, **kept, **how}
+            )
+            return
+        models = _models(model, crm=crm)
         # Each loaded by itself: a recipe may hold settings of one CRM.
         crms = [opened.recipe(recipe_options, {**values, "crm.model": name}) for name in models]
         if means_all(model):
@@ -143,10 +156,42 @@ def command(
         opened.console.result(result, view.render(result, shown))
 
 
-def _models(given: str | None, *, crm: bool) -> list[str]:
+def _among_candidates(
+    opened: Session,
+    recipe_options: RecipeOptions,
+    values: dict[str, Any],
+    running: RunningOptions,
+    model: str | None,
+    how: dict[str, Any],
+) -> None:
+    """Of the task ``next``: who picks what came next."""
+    from reclora_cli.cli.render import evaluate_next as view
+
+    names: list[str | None] = [*_models(model, catalog.SEQUENCE_ENCODERS, crm=how["encoder"])]
+    each = [
+        opened.recipe_of_any_task(recipe_options, {**values, "crm.model": name})
+        for name in names or [None]
+    ]
+    if means_all(model):
+        each = _trained(opened, each)
+    if not how["dry_run"]:
+        alone = how["encoder"] and not (how["lm"] and (how["runs"] or opened.has_run(each[0])))
+        for recipe in each if names or alone else ():
+            _train(opened, recipe, running)
+    result = opened.call(
+        "evaluate-next",
+        each[0],
+        encoders=tuple(each) if names else (),
+        device=running.device.value,
+        **how,
+    )
+    opened.console.result(result, view.render(result))
+
+
+def _models(given: str | None, known: Registry = catalog.CRMS, *, crm: bool) -> list[str]:
     if given is not None and not crm:
         raise UsageError("CRMs are both named and left out", where="--model and --no-crm")
-    return chosen_crms(given)
+    return chosen_crms(given, known)
 
 
 def _break_downs(given: str | None) -> list[str]:

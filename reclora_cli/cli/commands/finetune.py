@@ -19,7 +19,7 @@ from reclora_cli.cli.options import (
     WritingOptions,
     grouped,
 )
-from reclora_cli.cli.session import Session, session
+from reclora_cli.cli.session import Session, require_ratings, session
 from reclora_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,12 +57,17 @@ def command(
         typer.Option(
             "--method",
             metavar="NAME",
-            help="reclora, rella, tallrec, lora or lora-r128. Default: the recipe's (reclora).",
+            help="reclora, rella, tallrec, lora-r128, lora, ilora, ilora-hybrid or llara. "
+            "Default: the recipe's (reclora; of sequences ilora).",
         ),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", metavar="NAME", help="paper: the settings that the authors ran."),
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="ilora-paper or paper: the settings that the authors ran.",
+        ),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", min=1, help="Passes over the shots.")
@@ -112,23 +117,34 @@ def command(
             _again(opened, from_run, values, layers, recipe_options, running, how)
             return
         values["tune.rows"] = tuning.valid_rows
-        recipe = opened.recipe(recipe_options, values, **layers)
+        recipe = opened.recipe_of_any_task(recipe_options, values, **layers)
         how["dry_run"] = writing.dry_run
         if tuning.tune:
+            require_ratings(recipe, "--tune")
             held = [key for key, value in values.items() if value is not None]
             held += [text.partition("=")[0].strip() for text in recipe_options.overrides or ()]
             _search(opened, recipe, running, {**how, **tuning.wanted(), "held": held})
         else:
-            _tune(opened, recipe, running, how)
+            _tune(opened, recipe, running, how, named=recipe_options.recipe)
 
 
-def _tune(opened: Session, recipe: Recipe, running: RunningOptions, how: dict[str, Any]) -> None:
+def _tune(
+    opened: Session,
+    recipe: Recipe,
+    running: RunningOptions,
+    how: dict[str, Any],
+    *,
+    named: str | None = None,
+) -> None:
     from reclora_cli.cli.render import finetune as view
 
     result = opened.run("finetune", recipe, running, device=running.device.value, **how)
     opened.console.result(result, view.render(result))
     if not how.get("dry_run"):
-        opened.console.next(f"reclora evaluate --run {result.run} --rows 1000")
+        rows = "" if recipe.task == "next" else " --rows 1000"
+        # One dataset may be prepared for both tasks: only its recipe says which is meant.
+        of = f" --recipe {named}" if named and recipe.task == "next" else ""
+        opened.console.next(f"reclora evaluate{of} --run {result.run}{rows}")
 
 
 def _search(opened: Session, recipe: Recipe, running: RunningOptions, how: dict[str, Any]) -> None:

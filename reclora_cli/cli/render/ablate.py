@@ -16,6 +16,7 @@ from reclora_cli.cli.render.layout import heading, indented, stack, table
 
 if TYPE_CHECKING:
     from reclora_cli.pipeline.ablated import AblateResult, GridResult, Plan, TextTable
+    from reclora_cli.stages.parameter_counts import ParameterCounts
 
 
 _LEADING_ZERO = re.compile(r"(?<![\d.])0\.")
@@ -68,10 +69,16 @@ def _names(files: Sequence[str]) -> str:
 def _table(made: TextTable) -> RenderableType:
     """Only the first column may wrap: figures stay in one line at 80 columns."""
     first, *others = made.columns
-    shown = table(first, *(name.replace("paper ", "paper\n") for name in others))
+    shown = table(first, *map(_head, others))
     for row in made.rows:
         shown.add_row(*(_cell(cell) for cell in row))
     return shown
+
+
+def _head(name: str) -> str:
+    """In two lines, where it is two words or says whose figures these are."""
+    broken = name.startswith("paper ") or len(name.split()) == 2
+    return name.replace(" ", "\n", 1) if broken else name
 
 
 def _cell(text: str) -> Text:
@@ -80,13 +87,16 @@ def _cell(text: str) -> Text:
 
 
 def _plan(plan: Plan) -> RenderableType:
-    made = table("model", "state", "shots", "to score", "about", left=("state",))
+    counted = any(run.parameters for run in plan.runs)
+    counts = ("trains", "at 7B") if counted else ()
+    made = table("model", "state", "shots", "to score", *counts, "about", left=("state",))
     for run in plan.runs:
         made.add_row(
             Text(run.label, "strong"),
             run.state,
             count(run.shots) if run.shots else NONE,
             count(run.to_score) if run.to_score else NONE,
+            *(_counts(run.parameters) if counted else ()),
             NONE if run.seconds is None else duration(run.seconds),
         )
     told = []
@@ -98,6 +108,10 @@ def _plan(plan: Plan) -> RenderableType:
     known = "" if plan.seconds is None else f"about {duration(plan.seconds)}, "
     told.append(f"In all: {known}{plan.from_what}.")
     return Group(made, *(Text(line, "faint") for line in told))
+
+
+def _counts(found: ParameterCounts | None) -> tuple[str, str]:
+    return (NONE, NONE) if found is None else (count(found.trained), count(found.at_7b))
 
 
 def _about(seconds: float | None) -> str:

@@ -13,6 +13,7 @@ from reclora_cli.cli.render.runs import changes
 
 if TYPE_CHECKING:
     from reclora_cli.metrics.compare import Difference, Figure
+    from reclora_cli.stages.compare_next_runs import NextSameRows
     from reclora_cli.stages.compare_runs import RunComparison, SameRows
 
 
@@ -27,6 +28,7 @@ def render(result: RunComparison) -> RenderableType:
         _part("recipe", about, changes(result.recipe, names)),
         _part("surroundings", "", changes(result.surroundings, names)),
         *(_figures(same, names) for same in result.figures),
+        *(_of_next(same, names) for same in result.next_figures),
         refused if result.not_compared else None,
     )
 
@@ -58,6 +60,38 @@ def _figures(same: SameRows, names: tuple[str, str]) -> RenderableType:
     return Group(
         heading(rows, f"the same of both, {same.rows_hash[:12]}"), made, Text(note, "faint")
     )
+
+
+_NEXT = {
+    "hit_ratio@1": "HR@1, by likelihood",
+    "ndcg@5": "NDCG@5, by likelihood",
+    "mrr": "MRR, by likelihood",
+    "said_hit_ratio@1": "HR@1, in words",
+    "said_hit_ratio@1_valid": "HR@1 of valid, in words",
+    "said_valid_ratio": "ValidRatio",
+}
+
+
+def _of_next(same: NextSameRows, names: tuple[str, str]) -> RenderableType:
+    """Figures of the task ``next``, a line each: runs as columns."""
+    made = table("[95%]", *_without_fingerprints(names), "difference", "p")
+    for name, title in _NEXT.items():
+        of_both = [figures.get(name) for figures in same.figures]
+        if None in of_both:
+            continue
+        found = same.difference.figures.get(name)
+        made.add_row(
+            Text(title, "strong"),
+            *(_figure(figure) for figure in of_both if figure),
+            _difference(found),
+            p_value(found.p if found else None),
+        )
+    note = (
+        "The second minus the first, paired, from kept scores: bootstrap over rows. "
+        f"McNemar's exact test of HR@1 by likelihood: p {p_value(same.difference.mcnemar.p)}."
+    )
+    rows = f"{same.split}, {count(same.rows)} rows"
+    return Group(heading(rows, "the same rows and candidates of both"), made, Text(note, "faint"))
 
 
 def _without_fingerprints(names: tuple[str, str]) -> tuple[str, str]:

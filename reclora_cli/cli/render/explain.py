@@ -100,7 +100,7 @@ def _gate(gate: GateView, width: int) -> RenderableType:
     )
     heat = Group(
         heading("This row's gate weights by layer", "down: layers, across: experts"),
-        indented(_layers(gate, width)),
+        indented(layers(gate, width)),
     )
     if width < _SIDE_BY_SIDE:
         return stack(bars, heat)
@@ -109,16 +109,17 @@ def _gate(gate: GateView, width: int) -> RenderableType:
     return grid
 
 
-def _layers(gate: GateView, width: int) -> HeatMap:
-    layers = [str(layer) for layer in range(len(gate.by_layer))]
-    return HeatMap(gate.by_layer, layers, cell=3 if gate.experts * 3 + 8 <= width else 1)
+def layers(gate: GateView, width: int) -> HeatMap:
+    """The row's weights by layer, as wide as there is room for."""
+    names = [str(layer) for layer in range(len(gate.by_layer))]
+    return HeatMap(gate.by_layer, names, cell=3 if gate.experts * 3 + 8 <= width else 1)
 
 
 def _weights(gate: GateView) -> Table:
     rows = f"user ± sd, {count(gate.user_rows)} rows" if gate.user_rows else "user"
     made = table("expert", "this row", "", rows, "average", "departure", left=("",))
     most = max(max(gate.row), 1e-9)
-    for expert, (weight, user, spread, average, departure) in enumerate(
+    for expert, (weight, user, spread, average, apart) in enumerate(
         zip(gate.row, gate.user, gate.user_sd, gate.average, gate.departure, strict=True)
     ):
         made.add_row(
@@ -127,12 +128,13 @@ def _weights(gate: GateView) -> Table:
             Bar(weight / most, _BAR),
             f"{measure(user, 3)} ± {measure(spread, 3)}",
             measure(average, 3),
-            _departure(departure),
+            departure(apart),
         )
     return made
 
 
-def _departure(value: float) -> Text:
+def departure(value: float) -> Text:
+    """A difference of weights, coloured by its sign."""
     style = "" if round(value, 3) == 0 else "bar.over" if value > 0 else "bar.under"
     return Text(difference(value, 3), style)
 

@@ -19,12 +19,15 @@ def render(result: WrittenReport) -> RenderableType:
     holds = {
         "dataset": result.datasets,
         "CRM": result.crms,
+        "encoder": result.encoders,
         "run": result.runs,
         "evaluation": result.evaluations,
         "ablation": result.ablations,
     }
     told = ", ".join(
-        f"{count(number)} {name}{'' if number == 1 else 's'}" for name, number in holds.items()
+        f"{count(number)} {name}{'' if number == 1 else 's'}"
+        for name, number in holds.items()
+        if number or name != "encoder"
     )
     left = [Text(f"Left out: {note}", "warn") for note in result.notes]
     return stack(heading(result.file, size(result.bytes)), Text(told), *left)

@@ -14,10 +14,11 @@ from reclora_cli.cli.render.figures import NONE, count, duration, interval, meas
 from reclora_cli.cli.render.layout import Fitted, heading, indented, pairs, stack, table
 
 if TYPE_CHECKING:
+    from reclora_cli.metrics.compare import Figure
     from reclora_cli.recipe.delta import ChangedKey
     from reclora_cli.stages.list_runs import RunLine, RunsList
     from reclora_cli.stages.remove_runs import RemovedRuns
-    from reclora_cli.stages.show_run import EvaluatedRun, ShownRun
+    from reclora_cli.stages.show_run import ShownRun
 
 _NARROW, _WIDE = 92, 130
 """Columns below which the time taken is left out, and from which method, LM and intervals fit."""
@@ -33,16 +34,29 @@ def listed(result: RunsList) -> RenderableType:
 
 
 def _of_dataset(dataset: str, lines: Sequence[RunLine]) -> RenderableType:
+    """A table for each task: their figures are not of one kind."""
+    of_next = [line for line in lines if line.task == "next"]
+    others = [line for line in lines if line.task != "next"]
+    tables = ((dataset, others, "AUC"), (dataset, of_next, "HR@1"))
+    return stack(*(_of_task(name, own, metric) for name, own, metric in tables if own))
+
+
+def _of_task(dataset: str, lines: Sequence[RunLine], metric: str) -> RenderableType:
     runs = f"{count(len(lines))} run{'' if len(lines) == 1 else 's'}"
+    about = runs if metric == "AUC" else f"{runs} of the task next"
     return stack(
-        heading(dataset, runs),
-        Fitted(lambda width: _wide(lines) if width >= _WIDE else _few(lines, width >= _NARROW)),
+        heading(dataset, about),
+        Fitted(
+            lambda width: (
+                _wide(lines, metric) if width >= _WIDE else _few(lines, metric, width >= _NARROW)
+            )
+        ),
     )
 
 
-def _few(lines: Sequence[RunLine], took: bool) -> Table:
+def _few(lines: Sequence[RunLine], metric: str, took: bool) -> Table:
     times = ("took",) if took else ()
-    made = table("run", "shots", "seed", "when", *times, "test AUC", "n", left=("when",))
+    made = table("run", "shots", "seed", "when", *times, f"test {metric}", "n", left=("when",))
     for line in lines:
         made.add_row(
             Text(line.name, "strong"),
@@ -50,20 +64,21 @@ def _few(lines: Sequence[RunLine], took: bool) -> Table:
             _or_none(line.seed),
             _when(line, 10),
             *([_took(line)] if took else []),
-            *_auc(line),
+            *_test(line),
         )
     return made
 
 
-def _wide(lines: Sequence[RunLine]) -> Table:
+def _wide(lines: Sequence[RunLine], metric: str) -> Table:
     made = table(
-        *("run", "method", "shots", "seed", "LM", "when", "took", "test AUC [95%]", "n"),
+        *("run", "method", "shots", "seed", "LM", "when", "took", f"test {metric} [95%]", "n"),
         left=("method", "LM", "when"),
     )
     for line in lines:
-        auc, rows = _auc(line)
-        if line.test:
-            auc.append(f" {interval(line.test.auc.low, line.test.auc.high, 3)}", "faint")
+        told, rows = _test(line)
+        figure = _figure(line)
+        if figure is not None:
+            told.append(f" {interval(figure.low, figure.high, 3)}", "faint")
         made.add_row(
             Text(line.name, "strong"),
             line.method or NONE,
@@ -72,16 +87,24 @@ def _wide(lines: Sequence[RunLine]) -> Table:
             line.lm or NONE,
             _when(line, 10),
             _took(line),
-            auc,
+            told,
             rows,
         )
     return made
 
 
-def _auc(line: RunLine) -> tuple[Text, Text]:
-    if line.test is None:
+def _figure(line: RunLine) -> Figure | None:
+    """What a run reaches on test rows: its AUC, or HR@1 of the task ``next``."""
+    if line.next_test is not None:
+        return line.next_test.hit_ratio
+    return line.test.auc if line.test else None
+
+
+def _test(line: RunLine) -> tuple[Text, Text]:
+    figure, kept = _figure(line), line.next_test or line.test
+    if figure is None or kept is None:
         return Text(NONE), Text(NONE)
-    return Text(measure(line.test.auc.value)), Text(count(line.test.rows))
+    return Text(measure(figure.value)), Text(count(kept.rows))
 
 
 def _when(line: RunLine, letters: int) -> Text:
@@ -111,7 +134,7 @@ def shown(result: ShownRun) -> RenderableType:
         heading(line.name, f"{line.dataset}; {state}"),
         indented(_facts(result)),
         _section(f"recipe, against {result.base}", changes(result.changed, ("base", "here"))),
-        _section("evaluations", _evaluations(result.evaluations)) if result.evaluations else None,
+        _section("evaluations", _evaluations(result)) if result.evaluations else None,
         _section("files", _files(result)),
         Text.assemble(("Repeat: ", "key"), (result.repeat, "strong")),
     )
@@ -174,19 +197,22 @@ def _value(value: Any) -> str:
     return NONE if value is None else str(value)
 
 
-def _evaluations(found: Sequence[EvaluatedRun]) -> Table:
-    made = table("rows", "AUC [95%]", "LogLoss", "beside", left=("beside",))
-    for one in found:
-        auc, loss = one.figures.get("auc"), one.figures.get("log_loss")
-        told = Text(measure(auc.value if auc else None))
-        if auc:
-            told.append(f" {interval(auc.low, auc.high, 3)}", "faint")
+def _evaluations(result: ShownRun) -> Table:
+    of_next = result.line.task == "next"
+    main, second = ("hit_ratio@1", "said_valid_ratio") if of_next else ("auc", "log_loss")
+    heads = ("HR@1 [95%]", "ValidRatio") if of_next else ("AUC [95%]", "LogLoss")
+    made = table("rows", *heads, "beside", left=("beside",))
+    for one in result.evaluations:
+        figure, other = one.figures.get(main), one.figures.get(second)
+        told = Text(measure(figure.value if figure else None))
+        if figure:
+            told.append(f" {interval(figure.low, figure.high, 3)}", "faint")
         rows = f"{one.split} {count(one.rows)}{' (subset)' if one.subset else ''}"
         beside = ", ".join(one.beside) or NONE
         made.add_row(
             rows,
             told,
-            measure(loss.value if loss else None),
+            measure(other.value if other else None),
             beside if one.current else f"{beside}; of this run before it was tuned again",
         )
     return made

@@ -16,12 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reclora_cli.cli.render import figures
-from reclora_cli.cli.report import charts
+from reclora_cli.cli.report import charts, next_rows
+from reclora_cli.cli.report.next_rows import SameCandidates
 from reclora_cli.cli.report.rows import SameRows, groups
 from reclora_cli.cli.report.svg import drawing
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.stages.kept_ablations import KeptAblation
-from reclora_cli.stages.kept_explanations import KeptExplanation
+from reclora_cli.stages.kept_explanations import KeptExplanation, KeptNextExplanation
 from reclora_cli.stages.report import ReportedCrm, ReportedDataset, ReportedRun, WorkspaceReport
 from reclora_cli.workspace import Manifest, atomic_file, explain_os_errors
 
@@ -42,6 +43,7 @@ class WrittenReport:
     evaluations: int
     ablations: int
     notes: list[str]
+    encoders: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class _Dataset:
     shots: _Chart | None
     gates: list[tuple[str, _Chart]]
     explained: list[tuple[str, KeptExplanation]]
+    explained_next: list[tuple[str, KeptNextExplanation]]
+    next_rows: list[SameCandidates]
 
 
 def write(report: WorkspaceReport, file: Path) -> WrittenReport:
@@ -97,8 +101,11 @@ def write(report: WorkspaceReport, file: Path) -> WrittenReport:
         bytes=len(content),
         datasets=len(datasets),
         crms=sum(len(dataset.crms) for dataset in datasets),
+        encoders=sum(len(dataset.encoders) for dataset in datasets),
         runs=sum(len(dataset.runs) for dataset in datasets),
-        evaluations=sum(len(dataset.evaluations) for dataset in datasets),
+        evaluations=sum(
+            len(dataset.evaluations) + len(dataset.evaluations_next) for dataset in datasets
+        ),
         ablations=sum(len(dataset.ablations) for dataset in datasets),
         notes=report.notes,
     )
@@ -120,13 +127,16 @@ def render(report: WorkspaceReport) -> str:
         datasets = [_dataset(found, at) for at, found in enumerate(report.datasets)]
     style = environment.get_template("page.css").render()
     template = environment.get_template("page.html.j2")
-    return template.render(report=report, datasets=datasets, style=Markup(style)).lstrip()
+    return template.render(
+        report=report, datasets=datasets, style=Markup(style), of_next=next_rows.FIGURES
+    ).lstrip()
 
 
 def _dataset(found: ReportedDataset, at: int) -> _Dataset:
     tuned = [run for run in found.runs if run.curve.steps]
     trained = [crm for crm in found.crms if crm.steps]
     gated = [run for run in found.runs if run.gate is not None]
+    told = [(run.line.name, one) for run in found.runs for one in run.explained]
     return _Dataset(
         found=found,
         rows=[_rows(group, f"d{at}r{which}") for which, group in enumerate(groups(found))],
@@ -134,7 +144,9 @@ def _dataset(found: ReportedDataset, at: int) -> _Dataset:
         validation=_validation(trained, f"d{at}v"),
         shots=_shots(found.runs, f"d{at}s"),
         gates=[_gate(run, f"d{at}g{which}") for which, run in enumerate(gated)],
-        explained=[(run.line.name, one) for run in found.runs for one in run.explained],
+        explained=[(name, one) for name, one in told if isinstance(one, KeptExplanation)],
+        explained_next=[(name, one) for name, one in told if isinstance(one, KeptNextExplanation)],
+        next_rows=next_rows.groups(found),
     )
 
 

@@ -109,11 +109,7 @@ class SequenceStore:
     @cached_property
     def seen_items(self) -> Ints:
         """(items,) bool: the item is in a training row, as target or in its history."""
-        seen = np.zeros(self.header.items, dtype=bool)
-        train = self._splits["train"]
-        seen[train.target] = True
-        seen[np.unique(train.history[train.history >= 0])] = True
-        return seen
+        return _seen(self._splits["train"], self.header.items)
 
     def is_intact(self) -> bool:
         """Whether every array and title is what was written: reads all of them."""
@@ -167,7 +163,7 @@ def write_store(
         by_time=sequences.by_time,
         shared_names=shared_names(sequences.items),
         unseen_targets={
-            name: int((~np.isin(sequences.splits[name].target, train.target)).sum())
+            name: int((~_seen(train, len(sequences.items))[sequences.splits[name].target]).sum())
             for name in WITH_CANDIDATES
         },
         identity=_identity(folder, sequences.items),
@@ -176,6 +172,14 @@ def write_store(
         },
     )
     (folder / HEADER).write_text(json.dumps(asdict(header), indent=2), "utf-8")
+
+
+def _seen(train: SequenceRows, items: int) -> Ints:
+    """(items,) bool: which are in a training row, as target or in its history."""
+    seen = np.zeros(items, dtype=bool)
+    seen[train.target] = True
+    seen[train.history[train.history >= 0]] = True
+    return seen
 
 
 def shared_names(items: pd.DataFrame) -> int:
