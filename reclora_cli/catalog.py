@@ -151,5 +151,7 @@ STAGES = Registry(
         "explain": "reclora_cli.stages.explain:run",
         "explain-next": "reclora_cli.stages.explain_next:run",
         "export": "reclora_cli.stages.export:run",
+        "recommend": "reclora_cli.stages.recommend:run",
+        "predict": "reclora_cli.stages.predict:run",
     },
 )

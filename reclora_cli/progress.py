@@ -77,3 +77,30 @@ class SaidOnce:
 
 
 SILENT: Progress = SilentProgress()
+
+
+class RowsOf:
+    """Progress for a scorer's inside: its rows count for the task around it."""
+
+    def __init__(self, task: Task, around: Progress) -> None:
+        self._task, self._around = task, around
+        self.done = 0
+
+    @contextmanager
+    def _counting(self) -> Iterator[Task]:
+        yield self
+
+    def task(
+        self, title: str, total: int | None = None, unit: str = ""
+    ) -> AbstractContextManager[Task]:
+        return self._counting() if unit == "rows" else SILENT.task(title)
+
+    def advance(self, amount: int = 1, **figures: float | int | str) -> None:
+        self.done += amount
+        self._task.advance(amount, **figures)
+
+    def say(self, message: str) -> None:
+        self._around.say(message)
+
+    def warn(self, message: str) -> None:
+        self._around.warn(message)

@@ -16,8 +16,10 @@ from reclora_cli.cli.commands import (
     export,
     finetune,
     overview,
+    predict,
     prepare,
     pretrain_crm,
+    recommend,
     report,
     runs,
     show,
@@ -50,6 +52,8 @@ _mount(EVALUATE, ablate, "ablate")
 _mount(EVALUATE, demo, "demo")
 _mount(INSPECT, explain, "explain")
 _mount(INSPECT, show, "show")
+_mount(INSPECT, recommend, "recommend")
+_mount(INSPECT, predict, "predict")
 app.add_typer(runs.app, name="runs", rich_help_panel=INSPECT)
 _mount(INSPECT, report, "report")
 _mount(INSPECT, export, "export")

@@ -28,6 +28,11 @@ def text(question: str) -> str:
     return str(typer.prompt(question, err=True)).strip()
 
 
+def text_or_nothing(question: str) -> str:
+    """What the person types; empty for Enter alone."""
+    return str(typer.prompt(question, default="", show_default=False, err=True)).strip()
+
+
 def yes(console: Console, question: str) -> bool:
     """Whether the answer is yes; Enter is no."""
     return typer.confirm(question, default=False, err=True)

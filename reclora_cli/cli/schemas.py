@@ -43,6 +43,8 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "ablate": ("pipeline.ablated:AblateResult", "cli.render.ablate:Variants"),
     "demo": ("pipeline.demo:DemoResult", "pipeline.demo_next:DemoNextResult"),
     "explain": ("stages.explain:ExplainResult", "stages.explain_next:ExplainNextResult"),
+    "recommend": ("stages.recommend:RecommendResult",),
+    "predict": ("stages.predict:PredictResult",),
     "show": ("stages.show:ShowResult",),
     "runs ls": ("stages.list_runs:RunsList",),
     "runs show": ("stages.show_run:ShownRun",),

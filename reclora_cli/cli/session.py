@@ -132,15 +132,16 @@ class Session:
             own = kept_recipe(self.workspace, dataset)
             name = str(own) if own else dataset
             prepared = [] if own else self._as_prepared(dataset)
-        loaded, origins = recipe.load_traced(
-            name,
-            llm=llm,
-            preset=preset,
-            method=method,
-            prepared=prepared,
-            overrides=options.overrides or (),
-            values={**(values or {}), "seed": options.seed},
-        )
+        layers: dict[str, Any] = {
+            "llm": llm,
+            "preset": preset,
+            "prepared": prepared,
+            "overrides": options.overrides or (),
+            "values": {**(values or {}), "seed": options.seed},
+        }
+        loaded, origins = recipe.load_traced(name, method=method, **layers)
+        if method is not None:
+            _check_method(method, loaded, recipe.load_traced(name, **layers)[0])
         _check_source(loaded)
         return loaded, origins
 
@@ -240,13 +241,36 @@ def require_ratings(recipe: Recipe, what: str) -> None:
         )
 
 
+def _check_method(method: str, chosen: Recipe, own: Recipe) -> None:
+    """Refuse a method that makes the recipe one of another task: its other settings would not fit.
+
+    Args:
+        own: the recipe without the method.
+
+    Raises:
+        UsageError: the tasks differ.
+    """
+    if chosen.task == own.task:
+        return
+    source = own.data.source
+    hint = f"Leave --method away, or choose one of the task {own.task}."
+    if own.task == "rate":
+        hint = f"Name a recipe of sequences: --recipe lastfm, or {source}-next if there is one."
+    raise UsageError(
+        f"{method} is a method of the task {chosen.task}, and the recipe of {source} is of the "
+        f"task {own.task}",
+        where="--method",
+        hint=hint,
+    )
+
+
 def _check_source(recipe: Recipe) -> None:
     source = recipe.data.source
     if recipe.task == "rate" and source in catalog.SEQUENCE_DATASETS:
         raise UsageError(
             f"{source} holds sequences, no ratings",
             where="task",
-            hint=f"--recipe {source}, and of methods ilora, ilora-hybrid, llara or lora.",
+            hint=f"--recipe {source}",
         )
     if recipe.data.tables is None and source not in catalog.SEQUENCE_DATASETS:
         catalog.DATASETS.check(source, where="data.source")

@@ -29,8 +29,13 @@ class FeatureSpace:
         size: number of indices, padding included.
     """
 
-    def __init__(self, store: InteractionsStore) -> None:
+    def __init__(
+        self, store: InteractionsStore, trained_on: InteractionsStore | None = None
+    ) -> None:
+        """Of ``store``; ``trained_on``: the one whose training rows decide which values are known,
+        where that is another (``store`` holds new users of the same items)."""
         self._store = store
+        self._trained_on = trained_on or store
         header = store.header
         self.user_field_names = header.user_fields
         self.item_field_names = header.item_fields
@@ -81,34 +86,42 @@ class FeatureSpace:
 
     @cached_property
     def _user_slots(self) -> Ints:
-        return self._slots(self._store.user_fields, self._store.seen_users, 0)
+        of = self._trained_on
+        return self._slots(self._store.user_fields, of.user_fields[of.seen_users], 0)
 
     @cached_property
     def _item_slots(self) -> Ints:
-        first = len(self.user_field_names)
-        return self._slots(self._store.item_fields, self._store.seen_items, first)
+        of, first = self._trained_on, len(self.user_field_names)
+        return self._slots(self._store.item_fields, of.item_fields[of.seen_items], first)
 
     @cached_property
     def _rating_slots(self) -> Ints:
         """Slot of each rating code, (ratings,) int64."""
-        codes = np.arange(len(self._store.header.rating_values))
-        rows = self._store.split("train")
-        train = self._store.row_position[rows.start : rows.stop]
-        seen = np.bincount(self._store.rating[train], minlength=len(codes)) > 0
+        of = self._trained_on
+        codes = np.arange(len(of.header.rating_values))
+        rows = of.split("train")
+        train = of.row_position[rows.start : rows.stop]
+        seen = np.bincount(of.rating[train], minlength=len(codes)) > 0
         return self.offsets[-1] + np.where(seen, 1 + codes, 0)
 
-    def _slots(self, codes: Ints, seen: Ints, first_field: int) -> Ints:
-        """Slot of each field of each user (item): (n, fields) int64."""
+    def _slots(self, codes: Ints, trained: Ints, first_field: int) -> Ints:
+        """Slot of each field of each user (item): (n, fields) int64.
+
+        Args:
+            codes: (n, fields); -1 is a value that has no code.
+            trained: (m, fields) codes of those seen in training.
+        """
         columns = []
         for at in range(codes.shape[1]):
-            known = _values_in(codes[seen, at], codes[:, at])
+            known = _values_in(trained[:, at], codes[:, at])
             columns.append(self.offsets[first_field + at] + np.where(known, 1 + codes[:, at], 0))
         return np.stack(columns, axis=1).astype(np.int64)
 
 
 def _values_in(seen: Ints, values: Ints) -> Ints:
-    """Whether each of ``values`` occurs in ``seen``; both are small non-negative codes."""
-    occurs = np.zeros(int(values.max()) + 1, dtype=bool)
+    """Whether each of ``values`` occurs in ``seen``; both are small codes, -1 occurs nowhere."""
+    highest = max(int(values.max(initial=-1)), int(seen.max(initial=-1)))
+    occurs = np.zeros(highest + 2, dtype=bool)  # -1 finds the last, which no code is
     occurs[seen] = True
     return occurs[values]
 

@@ -10,6 +10,8 @@ import numpy as np
 from reclora_cli.data.store import InteractionsStore, Ints
 
 NO_POSITION = -1
+NOW = np.iinfo(np.int64).max
+"""In place of a time: after all that is known of a user."""
 _AFTER_ALL = np.iinfo(np.int64).max
 
 

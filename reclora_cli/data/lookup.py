@@ -76,6 +76,27 @@ def near_titles(typed: str, titles: Sequence[str], n: int = _NEAR) -> list[int]:
     return list(dict.fromkeys(containing + [folded.index(title) for title in close]))[:n]
 
 
+def without_year(title: str) -> str:
+    """``Heat (1995)`` -> ``heat``."""
+    return re.sub(r"\s*\(\d{4}\)\s*$", "", title).casefold()
+
+
+def titles_with(words: str, titles: Sequence[str]) -> list[int]:
+    """Places of the titles that hold each of ``words``, or a word that begins so."""
+    wanted = _words(words)
+    if not wanted:
+        return []
+    return [
+        at
+        for at, title in enumerate(titles)
+        if all(any(said.startswith(word) for said in _words(title)) for word in wanted)
+    ]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
 def _same_id(typed: str, ids: Sequence[object], titles: Sequence[str]) -> list[int]:
     return [at for at, known in enumerate(ids) if str(known) == typed]
 
@@ -85,11 +106,7 @@ def _same_title(typed: str, ids: Sequence[object], titles: Sequence[str]) -> lis
 
 
 def _same_but_year(typed: str, ids: Sequence[object], titles: Sequence[str]) -> list[int]:
-    return [
-        at
-        for at, title in enumerate(titles)
-        if re.sub(r"\s*\(\d{4}\)\s*$", "", title).casefold() == typed.casefold()
-    ]
+    return [at for at, title in enumerate(titles) if without_year(title) == typed.casefold()]
 
 
 def _looks(ids: Sequence[object]) -> str:

@@ -65,6 +65,10 @@ class AdapterWithVectors(Adapter):
     def projections(self) -> list[str]:
         return self.inner.projections()
 
+    @property
+    def low_rank(self) -> Adapter:
+        return self.inner
+
     def train(self, mode: bool) -> None:
         self.inner.train(mode)
 

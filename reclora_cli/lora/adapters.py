@@ -69,6 +69,11 @@ class Adapter(ABC):
         """Names of the P adapted projections, in the order of the gate weights."""
         return []
 
+    @property
+    def low_rank(self) -> Adapter:
+        """What lies in the projections, without what else is trained beside it."""
+        return self
+
     @abstractmethod
     def train(self, mode: bool) -> None:
         """Dropout on or off."""

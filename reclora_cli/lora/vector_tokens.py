@@ -10,6 +10,7 @@ Shapes: B prompts, T tokens, N vectors, D their width, H width of the LM.
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,16 @@ class VectorTokens(nn.Module):
         found_BTH: Tensor = self.words(torch.where(is_vector_BT, 0, ids_BT))
         at_BT = torch.where(is_vector_BT, ids_BT - self.num_embeddings, 0)
         # In fp32 whatever surrounds it, as gates and experts are trained.
-        with torch.autocast(ids_BT.device.type, enabled=False):
+        with _no_autocast(ids_BT.device.type):
             projected_BTH = self.projector(self.vectors_ND[at_BT])
         return torch.where(is_vector_BT[..., None], projected_BTH.to(found_BTH.dtype), found_BTH)
+
+
+def _no_autocast(kind: str) -> AbstractContextManager[object]:
+    """Computes as written; the meta device, where memory is traced, has no autocast to turn off."""
+    if not torch.amp.is_autocast_available(kind):
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def vocabulary_of(words: nn.Module) -> int:

@@ -7,6 +7,7 @@ comparing every item finds. HNSW answers quicker but takes many times as long to
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,31 @@ class CatalogueIndex:
         cosines, items = (np.asarray(found[0]) for found in self.index.search(vector, wanted))
         others = (items != item) & (items >= 0)
         return items[others][:k], cosines[others][:k]
+
+    def nearest_of(self, items: Items, allowed: Items, k: int) -> tuple[Items, Vectors]:
+        """The ``k`` of ``allowed`` that are nearest to one of ``items``, nearest first.
+
+        Of lists, the fewer items are allowed the more lists are searched, up to all of them.
+
+        Returns:
+            items and their highest cosines, (min(k, allowed),); of equals the lower id first.
+        """
+        asked = np.stack([self.index.reconstruct(int(item)) for item in items])
+        wanted = min(k, len(allowed))
+        cosines, found = self.index.search(asked, wanted, params=self._among(allowed))
+        at, best = np.unique(found[found >= 0], return_inverse=True)
+        highest = np.full(len(at), -np.inf, dtype=np.float32)
+        np.maximum.at(highest, best, cosines[found >= 0])
+        order = np.argsort(-highest, kind="stable")[:wanted]
+        return at[order], highest[order]
+
+    def _among(self, allowed: Items) -> faiss.SearchParameters:
+        chosen = faiss.IDSelectorBatch(np.ascontiguousarray(allowed, dtype=np.int64))
+        if not isinstance(self.index, faiss.IndexIVF):
+            return faiss.SearchParameters(sel=chosen)  # type: ignore[call-arg]
+        share = len(allowed) / self.index.ntotal
+        lists = min(self.index.nlist, math.ceil(self.index.nprobe / share))
+        return faiss.SearchParametersIVF(sel=chosen, nprobe=lists)  # type: ignore[call-arg]
 
     def recall(self, vectors: Vectors, seed: int = 0) -> Recall:
         """Measured on a seeded sample of items against comparing every item."""

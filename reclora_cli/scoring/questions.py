@@ -66,6 +66,26 @@ class Questions:
         return cls(np.full(len(items), user), np.asarray(items, dtype=np.int64), np.array(ends))
 
     @classmethod
+    def of_pairs(
+        cls, store: InteractionsStore, users: Positions, items: Positions, times: Positions
+    ) -> Questions:
+        """Any pairs, each asked about at a time of its own.
+
+        Args:
+            users, items: (n,) dense ids.
+            times: (n,) seconds since 1970: behaviours strictly before that second are read.
+                ``histories.NOW``: as ``of_user`` asks.
+        """
+        ends = np.empty(len(users), dtype=np.int64)
+        for at, (user, item, time) in enumerate(zip(users, items, times, strict=True)):
+            if time == histories.NOW:
+                ends[at] = cls.of_user(store, int(user), np.array([item])).ends[0]
+            else:
+                start, end = (int(bound) for bound in store.user_start[user : user + 2])
+                ends[at] = start + np.searchsorted(store.time[start:end], time)
+        return cls(np.asarray(users, np.int64), np.asarray(items, np.int64), ends)
+
+    @classmethod
     def of_pair(cls, store: InteractionsStore, user: int, item: int) -> Questions:
         """One user and one item: the user's latest stored row of it, else asked about now."""
         rows = store.rows_of_user(user)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +32,7 @@ from reclora_cli.data.slices import POPULARITY_BOUNDS, RowSlices, row_slices
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
 from reclora_cli.processes import ALONE, Processes
-from reclora_cli.progress import SILENT, Progress, Task
+from reclora_cli.progress import SILENT, Progress, RowsOf, Task
 from reclora_cli.scoring.kept_scores import (
     METADATA,
     PROBABILITY,
@@ -169,7 +169,7 @@ class _Writing:
     def score(self, at: NDArray[np.intp], task: Task, progress: Progress) -> None:
         """Score the rows at ``at`` together with the other processes."""
         start = time.perf_counter()
-        inner = _RowsOf(task, progress)
+        inner = RowsOf(task, progress)
         own = at[self._together.share(len(at))]
         # A process without a row of its own scores one nevertheless: all ask a sharded LM together.
         values = self._ask(own if len(own) else at[:1], inner)[: len(own)]
@@ -214,33 +214,6 @@ class _Writing:
         with atomic_file(file) as opened:
             pq.write_table(table.replace_schema_metadata({METADATA: json.dumps(told)}), opened)
         self.flushed = time.monotonic()
-
-
-class _RowsOf:
-    """Progress for a scorer's inside: its rows count for the task around it."""
-
-    def __init__(self, task: Task, around: Progress) -> None:
-        self._task, self._around = task, around
-        self.done = 0
-
-    @contextmanager
-    def _counting(self) -> Iterator[Task]:
-        yield self
-
-    def task(
-        self, title: str, total: int | None = None, unit: str = ""
-    ) -> AbstractContextManager[Task]:
-        return self._counting() if unit == "rows" else SILENT.task(title)
-
-    def advance(self, amount: int = 1, **figures: float | int | str) -> None:
-        self.done += amount
-        self._task.advance(amount, **figures)
-
-    def say(self, message: str) -> None:
-        self._around.say(message)
-
-    def warn(self, message: str) -> None:
-        self._around.warn(message)
 
 
 @contextmanager

@@ -59,10 +59,13 @@ class TargetFreeCrm:
         identity: hash of the CRM's weights and of the targets.
     """
 
-    def __init__(self, crm: CrmScorer, store: InteractionsStore) -> None:
+    def __init__(
+        self, crm: CrmScorer, store: InteractionsStore, trained_on: InteractionsStore | None = None
+    ) -> None:
+        """``trained_on``: the store whose targets are taken, where ``store`` holds new users."""
         self._crm = crm
         self._store = store
-        self._targets = reference_targets(store)
+        self._targets = reference_targets(trained_on or store)
         told = hashlib.sha256(self._targets.tobytes()).hexdigest()[:8]
         self.identity = f"{crm.identity}-without-target-{told}"
 

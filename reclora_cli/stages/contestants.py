@@ -13,16 +13,15 @@ import torch
 
 from reclora_cli.errors import MissingInputError
 from reclora_cli.lm.find import find
-from reclora_cli.lora.adapters import open_adapter
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe, fingerprint
 from reclora_cli.scoring.kept_scores import Probabilities, Rows
-from reclora_cli.scoring.lm_scorer import answer
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import locate, runs
-from reclora_cli.stages.assemble import Sources, load_speaker
-from reclora_cli.workspace import Artefact, Workspace
+from reclora_cli.stages.assemble import Sources
+from reclora_cli.stages.opened_run import OpenedRun
+from reclora_cli.workspace import Workspace
 
 Ask = Callable[[Rows, Progress], Probabilities]
 
@@ -167,7 +166,7 @@ def _crms(
         artefact = locate.crm(recipe, workspace)
         if artefact.path in found:
             continue
-        lack = _lack_of_crm(recipe, workspace, artefact)
+        lack = lack_of_crm(recipe, workspace)
         if lack:
             progress.warn(f"without the CRM {artefact.name}: {lack}. Run `reclora pretrain-crm`.")
             continue
@@ -186,8 +185,9 @@ def _crms(
     return list(found.values())
 
 
-def _lack_of_crm(recipe: Recipe, workspace: Workspace, artefact: Artefact) -> str | None:
-    """Why a CRM cannot be asked, if it cannot."""
+def lack_of_crm(recipe: Recipe, workspace: Workspace) -> str | None:
+    """Why the recipe's CRM cannot be asked, if it cannot."""
+    artefact = locate.crm(recipe, workspace)
     try:
         inputs = locate.inputs_of("pretrain-crm", recipe, workspace)
     except MissingInputError as error:
@@ -243,25 +243,11 @@ def _lm_ask(
 ) -> Ask:
     """Load the LM, with the adapter of ``folder`` if there is one, and return how it is asked."""
     sources = Sources(recipe, workspace, device)
-    speaker = load_speaker(recipe.lm, device, progress, together)
-    kind = recipe.adapter.kind if folder else "none"
-    adapter = open_adapter(kind, folder or Path(), speaker.lm.model, speaker.lm.identity)
+    opened = OpenedRun.load(recipe, folder, device, progress, together)
 
     def ask(rows: Rows, told: Progress) -> Probabilities:
         questions = Questions.of_rows(sources.store, rows)
-        positions = sources.prompt_behaviours(questions, recipe.prompt.behaviours)
-        encoded = speaker.encode(sources.writer, questions.users, questions.items, positions)
-        represented = sources.gate_input(questions)
-        return answer(
-            speaker.lm.model,
-            adapter,
-            speaker.answers,
-            encoded,
-            represented,
-            device=device,
-            batch_tokens=scored_by.evaluate.batch_tokens,
-            progress=told,
-            together=together,
-        ).probability
+        most = scored_by.evaluate.batch_tokens
+        return opened.answer(sources, questions, told, batch_tokens=most).probability
 
     return ask

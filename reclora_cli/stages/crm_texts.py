@@ -19,7 +19,9 @@ from filelock import FileLock
 from reclora_cli import catalog
 from reclora_cli.crm.texts import NO_TEXTS, ReadTexts
 from reclora_cli.data import histories
+from reclora_cli.data.new_users import NewUsers
 from reclora_cli.data.store import InteractionsStore
+from reclora_cli.encoding.items import encode_items
 from reclora_cli.encoding.text_parts import TextParts
 from reclora_cli.encoding.text_tokens import TextTokens
 from reclora_cli.encoding.text_vectors import TextVectors
@@ -78,6 +80,34 @@ def open_texts(
     if not encode:
         return _zeros(recipe, parts, identity, progress)
     return _vectors(recipe, workspace, parts, identity, device, progress)
+
+
+def texts_of_new_users(
+    recipe: Recipe,
+    known: ReadTexts,
+    store: NewUsers,
+    device: torch.device,
+    progress: Progress = SILENT,
+) -> ReadTexts:
+    """What the recipe's CRM reads of new users; nothing of them is kept.
+
+    Args:
+        known: the texts of the store whose items they rate, as ``open_texts`` gave them.
+    """
+    if not reads_texts(recipe):
+        return NO_TEXTS
+    parts = TextParts.of(store, PromptWriter(store, find_template(recipe.prompt)))
+    if recipe.crm.ctr_bert.tuned == "all":
+        return _tokens(recipe, parts, known.identity, device, progress)
+    assert isinstance(known.source, TextVectors)
+    lm = load_encoder(recipe.crm.ctr_bert.encoder, device, progress)
+    nothing = np.empty((0, lm.width), dtype=np.float32)
+    profiles, behaviours = (
+        encode_items(lm, texts) if texts else nothing
+        for texts in (parts.profiles, parts.behaviours)
+    )
+    source = TextVectors(parts, profiles, behaviours, known.source.items)
+    return ReadTexts(source, known.width, known.identity)
 
 
 def _identity(recipe: Recipe, parts: TextParts, progress: Progress) -> str:

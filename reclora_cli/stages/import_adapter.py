@@ -47,7 +47,7 @@ def fitting_start(
         return None
     start = read_peft(Path(recipe.adapter.start))
     _check_base(start, recipe.lm, lm_identity, progress)
-    require_fit(adapter, start)
+    require_fit(adapter.low_rank, start)
     return start
 
 
@@ -60,7 +60,7 @@ def begin(recipe: Recipe, adapter: Adapter, lm_identity: str, progress: Progress
     start = fitting_start(recipe, adapter, lm_identity, progress)
     if start is None:
         return
-    lacking = start_from(adapter, start, recipe.adapter.alpha / recipe.adapter.rank)
+    lacking = start_from(adapter.low_rank, start, recipe.adapter.alpha / recipe.adapter.rank)
     progress.say(
         f"starts from the LoRA of rank {start.settings.rank} in {start.folder}"
         + (f"; {len(lacking)} projections that it lacks start at 0" if lacking else "")

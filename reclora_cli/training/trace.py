@@ -124,9 +124,10 @@ def _loss(model: nn.Module, inputs: tuple[Tensor, Tensor], positions: int) -> Te
 
 def _mixed(adapter: Adapter, rows: int) -> AbstractContextManager[None]:
     """Bind a mixture as the gate makes it; the gate itself is left out: it keeps little."""
-    if not isinstance(adapter, MetaAdapter) or adapter.meta.settings.experts == 1:
+    inner = adapter.low_rank
+    if not isinstance(inner, MetaAdapter) or inner.meta.settings.experts == 1:
         return nullcontext()
-    experts = adapter.meta.settings.experts
-    of_one = (experts, experts) if adapter.meta.settings.mixing == "full" else (experts,)
-    shape = (len(adapter.meta.projections), rows, *of_one)
-    return adapter.meta.bound(torch.zeros(shape, device=META, requires_grad=True))
+    experts = inner.meta.settings.experts
+    of_one = (experts, experts) if inner.meta.settings.mixing == "full" else (experts,)
+    shape = (len(inner.meta.projections), rows, *of_one)
+    return inner.meta.bound(torch.zeros(shape, device=META, requires_grad=True))

@@ -59,6 +59,16 @@ FLAGS: dict[str, set[str]] = {
     | {"--device", "--recipe"}
     | _SHARED["place"]
     | _SHARED["output"],
+    "recommend": {"--user", "--top", "--run", "--save", "--history", "--profile", "--genre"}
+    | {"--from-candidates", "--candidates", "--by", "--recipe"}
+    | _SHARED["place"]
+    | _SHARED["running"]
+    | _SHARED["output"],
+    "predict": {"--input", "--output", "--run", "--crm", "--model", "--strict", "--force"}
+    | _SHARED["recipe"]
+    | _SHARED["place"]
+    | _SHARED["running"]
+    | _SHARED["output"],
     "show": {"--split", "--rows", "--behaviours", "--recent", "--llm"}
     | _SHARED["recipe"]
     | _SHARED["place"]

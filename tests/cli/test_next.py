@@ -67,8 +67,13 @@ def test_json_is_one_object_with_the_figures_of_every_model(
     assert "ValidRatio" in table.read_text()
 
 
-def test_dry_runs_tell_a_plan_and_tune_and_score_nothing(lastfm: Reclora, quick: list[str]) -> None:
-    plan = lastfm("finetune", "--method", "llara", "--dry-run", "--json", *quick).json
+@pytest.mark.parametrize("method", ["ilora", "ilora-hybrid", "llara"])
+def test_dry_runs_tell_a_plan_and_tune_and_score_nothing(
+    lastfm: Reclora, quick: list[str], method: str
+) -> None:
+    planned = lastfm("finetune", "--method", method, "--dry-run", "--json", *quick)
+    assert planned.code == 0, planned.err
+    plan = planned.json
     assert plan["dry_run"] is True
     assert plan["plan"]["seconds"] > 0
     scoring = lastfm("evaluate", "--dry-run", "--json", *quick).json
@@ -95,8 +100,10 @@ def test_encoders_can_be_named_and_are_trained_first(lastfm: Reclora, quick: lis
     ("arguments", "said"),
     [
         (["finetune", "--tune"], "is of the task next, which --tune does not know"),
-        (["finetune", "--method", "reclora"], "lastfm holds sequences, no ratings"),
-        (["finetune", "--method", "rella"], "lastfm holds sequences, no ratings"),
+        (["finetune", "--method", "reclora"], "reclora is a method of the task rate"),
+        (["finetune", "--method", "rella"], "the recipe of lastfm is of the task next"),
+        (["finetune", "--method", "ilora", "--recipe", "ml-1m"], "is of the task rate"),
+        (["finetune", "--method", "tallrec", "--recipe", "ml-1m-next"], "is of the task next"),
         (["finetune", "--method", "ilorra"], "ilora"),
         (["finetune", "--shots", "241"], "241 shots asked for, lastfm has 240"),
         (["finetune", "--set", "gate.input=user"], "z has no target in it"),

@@ -147,6 +147,24 @@ def test_an_export_of_rank_8_reports_the_error_that_it_has(path: Path100K, tmp_p
     assert result["relative_error"] == pytest.approx((lost / of_all) ** 0.5, rel=1e-3)
 
 
+def test_somebody_new_with_five_ratings_is_recommended_what_they_have_not_rated(
+    path: Path100K, tmp_path: Path
+) -> None:
+    history = tmp_path / "history.jsonl"
+    rated = ["Heat (1995)", "Toy Story (1995)", "Fargo (1996)", "Alien (1979)", "Scream (1996)"]
+    lines = [f'{{"item": "{title}", "rating": {at + 1}}}' for at, title in enumerate(rated)]
+    history.write_text("\n".join(lines))
+    told = path.run("recommend", "--history", str(history), "--top", "3", "--candidates", "6")
+    assert told["user"] is None
+    assert (told["history"], told["candidates"], told["pool"]) == (5, 6, 1682 - 5)
+    found = told["recommendations"]
+    assert [one["rank"] for one in found] == [1, 2, 3]
+    chances = [one["probability"] for one in found]
+    assert chances == sorted(chances, reverse=True)
+    assert not {one["title"] for one in found} & {*rated}
+    assert all(said["title"] in rated for one in found for said in one["behaviours"])
+
+
 def test_show_prints_the_prompt_of_a_row(path: Path100K) -> None:
     shown = path.run("show", "--split", "test", "--rows", "0:2", "--behaviours", "5")
     assert len(shown["rows"]) == 2

@@ -138,9 +138,9 @@ def test_a_reference_can_be_named(trained, result):
 
 
 def test_kept_scores_load_no_model(trained, result, monkeypatch):
-    from reclora_cli.stages import contestants
+    from reclora_cli.stages import opened_run
 
-    monkeypatch.setattr(contestants, "load_speaker", None)
+    monkeypatch.setattr(opened_run, "load_speaker", None)
     names = [model.name for model in result.models if model.kind == "run"]
     again = evaluate.run(trained.recipe, trained.workspace, runs=names, zero_shot=True)
     assert again.up_to_date

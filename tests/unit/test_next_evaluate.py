@@ -152,17 +152,14 @@ def test_a_dry_run_tells_what_is_left_and_writes_nothing(world: Sequenced) -> No
     assert {planned.to_score for planned in forced.plan} == {12}
 
 
-def test_the_untuned_lm_is_asked_with_text_prompts_and_anew_of_other_histories(
+def test_the_untuned_lm_is_asked_anew_where_candidates_are_the_same_and_titles_are_not(
     world: Sequenced, tmp_path: Path
 ) -> None:
     result = evaluated(world, lm=False, encoder=False, zero_shot=True)
     assert [model.kind for model in result.models] == ["zero-shot"]
-    shorter = world.recipe(**{"next.history": 4})
-    given = write_llara(tmp_path / "given")
-    prepare_sequences.run(shorter, world.workspace, given=given)
-    again = evaluate_next.run(
-        shorter, world.workspace, device="cpu", lm=False, encoder=False, zero_shot=True
-    )
+    prepared_anew(world, tmp_path)
+    again = evaluated(world, lm=False, encoder=False, zero_shot=True)
+    assert again.candidates_sha256 == result.candidates_sha256
     assert again.models[0].scored == 12
 
 
@@ -286,10 +283,17 @@ def test_an_item_never_seen_in_training_is_told_and_scored(tmp_path: Path, tiny_
 def test_runs_of_the_two_tasks_of_one_dataset_do_not_mix(
     tiny_copy: TinyWorld, tiny_lm: Path
 ) -> None:
-    workspace, small = tiny_copy.workspace, {"lm.name": str(tiny_lm), "finetune.shots": 4}
+    workspace = tiny_copy.workspace
     rate = delta.changed(
         tiny_copy.recipe,
-        {**small, "adapter.kind": "lora", "prompt.behaviours": "recent"},
+        {
+            "lm.name": str(tiny_lm),
+            "adapter.kind": "lora",
+            "prompt.behaviours": "recent",
+            "finetune.shots": 4,
+            "finetune.micro_batch_tokens": 4096,
+            "finetune.gradient_checkpointing": "off",
+        },
     )
     of_rate = finetune.run(rate, workspace, device="cpu")
     few = {"next.candidates": 5, "finetune.shots": 4, "lm.name": str(tiny_lm)}

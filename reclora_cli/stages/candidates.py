@@ -1,0 +1,176 @@
+"""Which items ``recommend`` asks the LLM about: the best of all that the user has not seen.
+
+By the CRM, all of them are scored in one go. By ``similar``, an item counts as much as its cosine
+to the liked behaviour it is most like, in the vectors of the index (FAISS).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reclora_cli.data import schema
+from reclora_cli.data.reading.blocks import read_blocks
+from reclora_cli.data.reading.json_lines import broken_line, numbered_lines
+from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import RecloraError, UsageError, did_you_mean
+from reclora_cli.retrieval.catalogue import CatalogueIndex
+from reclora_cli.stages import locate
+from reclora_cli.stages.asked_user import AskedUser
+from reclora_cli.stages.similar import CATALOGUE
+
+By = Literal["crm", "similar"]
+Items = NDArray[np.int64]
+Figures = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What may be recommended, before anything is scored.
+
+    Attributes:
+        items: dense ids, ascending.
+        seen: items left out because the user has seen them.
+    """
+
+    items: Items
+    seen: int
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best of a pool, best first.
+
+    Attributes:
+        items: (n,) dense ids.
+        crm: (n,) P(like) by the CRM; ``None`` where there is none.
+        crm_rank: (n,) place among the pool by the CRM, from 1; ``None`` likewise.
+        similarity: (n,) cosine to the nearest liked behaviour; ``None`` unless chosen by it.
+    """
+
+    items: Items
+    crm: Figures | None
+    crm_rank: Items | None
+    similarity: Figures | None
+
+
+def pool(asked: AskedUser, genres: tuple[str, ...], file: Path | None) -> Pool:
+    """What the user has not seen, of ``file`` and of ``genres`` where they are given.
+
+    Raises:
+        UsageError: an unknown genre or item, or nothing is left.
+        RecloraError, MissingInputError: the file cannot be read.
+    """
+    store = asked.sources.store
+    named = np.arange(store.header.items) if file is None else read_candidates(file, store)
+    left = np.intersect1d(named, asked.unseen_items)
+    seen = len(np.unique(named)) - len(left)
+    if genres:
+        left = left[_of_genres(store, genres)[left]]
+    if not len(left):
+        raise UsageError(
+            "nothing is left to recommend that the user has not seen",
+            where=_narrowed(genres, file),
+            hint="Widen what may be recommended." if genres or file else None,
+        )
+    return Pool(left, seen)
+
+
+def best(asked: AskedUser, of: Pool, by: By, count: int, *, with_crm: bool) -> Candidates:
+    """The ``count`` best of a pool, or all where it holds fewer.
+
+    Args:
+        with_crm: the CRM is there to be asked.
+
+    Raises:
+        UsageError: by similarity, and the user likes nothing.
+        MissingInputError: by similarity, and there is no index.
+    """
+    crm = _by_crm(asked, of.items) if with_crm else None
+    if by == "similar":
+        chosen, similarity = _by_similarity(asked, of.items, count)
+        at = np.searchsorted(of.items, chosen)
+    else:
+        assert crm is not None
+        at, similarity = np.argsort(-crm, kind="stable")[:count], None
+    if crm is None:
+        return Candidates(of.items[at], None, None, similarity)
+    rank = np.empty(len(crm), dtype=np.int64)
+    rank[np.argsort(-crm, kind="stable")] = np.arange(1, len(crm) + 1)
+    return Candidates(of.items[at], crm[at], rank[at], similarity)
+
+
+def read_candidates(file: Path, store: InteractionsStore) -> Items:
+    """Dense ids of the items that ``file`` names, one a line: a title, an id, or JSON lines with
+    ``item``.
+
+    Raises:
+        MissingInputError: no such file.
+        UsageError: an unknown item: names the line, and near ones.
+        RecloraError: the file is empty, or a line is broken.
+    """
+    found = [
+        store.find_item(_named(line, file, number), f"{file}:{number}")
+        for block in read_blocks(file)
+        for number, line in numbered_lines(block)
+    ]
+    if not found:
+        raise RecloraError("no candidate is in it", where=str(file), hint="One title or id a line.")
+    return np.array(found, dtype=np.int64)
+
+
+def _named(line: bytes, file: Path, number: int) -> str:
+    try:
+        text = line.decode("utf-8").removeprefix("\ufeff").strip()
+    except UnicodeDecodeError:
+        raise broken_line(file, number, line, "the line is not UTF-8") from None
+    if not text.startswith("{"):
+        return text
+    try:
+        return str(json.loads(text)["item"])
+    except (ValueError, KeyError):
+        raise broken_line(file, number, line, "the line names no 'item'") from None
+
+
+def _by_crm(asked: AskedUser, items: Items) -> Figures:
+    sources, questions = asked.sources, asked.ask(items)
+    positions = sources.crm_behaviours(questions)
+    return sources.crm.score_pairs(questions.users, questions.items, positions, questions.ends)
+
+
+def _by_similarity(asked: AskedUser, items: Items, count: int) -> tuple[Items, Figures]:
+    sources = asked.sources
+    index = locate.require(
+        locate.index(sources.recipe, sources.workspace), "index", "reclora build-index"
+    )
+    liked = asked.liked_items(sources.recipe.retriever.long)
+    catalogue = CatalogueIndex.load(index.path / CATALOGUE)
+    found, cosines = catalogue.nearest_of(liked, items, count)
+    return found.astype(np.int64), cosines.astype(np.float64)
+
+
+def _of_genres(store: InteractionsStore, genres: tuple[str, ...]) -> NDArray[np.bool_]:
+    """(items,) whether an item is of one of them."""
+    column = next((name for name in (schema.GENRES, schema.GENRE) if name in store.items), None)
+    if column is None:
+        raise UsageError(f"the items of {store.header.dataset} have no genre", where="--genre")
+    one_each = store.items[column].reset_index(drop=True).explode()
+    known: dict[str, str] = {str(name).casefold(): str(name) for name in one_each.dropna().unique()}
+    for genre in genres:
+        if genre.casefold() not in known:
+            hint = did_you_mean(genre, known.values())
+            raise UsageError(f"unknown genre {genre!r}", where="--genre", hint=hint)
+    wanted = [known[genre.casefold()] for genre in genres]
+    of_one: pd.Series[bool] = one_each.astype(str).isin(wanted)
+    return of_one.groupby(level=0).any().to_numpy()
+
+
+def _narrowed(genres: tuple[str, ...], file: Path | None) -> str | None:
+    given = [*(["--genre"] if genres else []), *([str(file)] if file else [])]
+    return " and ".join(given) or None
