@@ -250,18 +250,15 @@ def _check_method(method: str, chosen: Recipe, own: Recipe) -> None:
     Raises:
         UsageError: the tasks differ.
     """
-    if chosen.task == own.task:
-        return
-    source = own.data.source
-    hint = f"Leave --method away, or choose one of the task {own.task}."
-    if own.task == "rate":
-        hint = f"Name a recipe of sequences: --recipe lastfm, or {source}-next if there is one."
-    raise UsageError(
-        f"{method} is a method of the task {chosen.task}, and the recipe of {source} is of the "
-        f"task {own.task}",
-        where="--method",
-        hint=hint,
-    )
+    if chosen.task != own.task:
+        source, sequences = own.data.source, own.task == "next"
+        like = f"--recipe lastfm or {source}-next, say" if not sequences else "ilora, llara or lora"
+        raise UsageError(
+            f"{method} is a method of the task {chosen.task}, and the recipe of {source} is of the "
+            f"task {own.task}",
+            where="--method",
+            hint=f"Choose what fits: {like}.",
+        )
 
 
 def _check_source(recipe: Recipe) -> None:

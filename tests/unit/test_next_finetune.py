@@ -22,7 +22,13 @@ from reclora_cli.stages.lm_training import LmTraining
 from reclora_cli.stages.lm_tuned import Repeated
 from reclora_cli.stages.next_material import Sequels
 from reclora_cli.stages.next_sources import NextSources
-from reclora_cli.training.lm_work import Continuations, order_of
+from reclora_cli.training.lm_work import (
+    IGNORED,
+    Continuations,
+    chosen_at,
+    lm_work,
+    order_of,
+)
 from reclora_cli.workspace import Workspace
 from tests.finetuning import Killed, Listening, kill_after
 from tests.peft_lora import write_peft_lora
@@ -155,6 +161,28 @@ def test_each_epoch_has_wordings_and_candidates_of_its_own(sequenced: Sequenced)
     assert (first != second).any()
     n = len(rows)
     assert sum(set(named[at]) != set(named[at + n]) for at in range(n)) > n / 2
+
+
+def test_a_step_reads_the_prompts_of_its_epoch_with_their_titles(sequenced: Sequenced) -> None:
+    recipe = sequenced.recipe("lora")
+    made, speaker = material(sequenced, "lora"), load_speaker(recipe.lm, CPU)
+    found = examples(sequenced, made, recipe)
+    adapter = made.make_adapter(speaker.lm.model, None)
+    work = lm_work(speaker.lm.model, adapter, found, recipe.finetune, recipe.seed, CPU)
+    assert work.steps == 8
+    for step in range(8):
+        chosen = chosen_at(step, len(found), recipe.finetune, recipe.seed)
+        own = {tuple(found.prompts[int(at) + len(found) * (step // 4)].tolist()) for at in chosen}
+        for batch, _ in work.micro_batches(step):
+            for ids, at, targets in zip(
+                batch.ids_BT.tolist(), batch.at_BA.tolist(), batch.targets_BA.tolist(), strict=True
+            ):
+                prompt = tuple(ids[: at[0] + 1])
+                own.remove(prompt)
+                title = [token for token in targets if token != IGNORED]
+                assert title in [list(answer) for answer in found.answers]
+        assert not own
+    adapter.remove()
 
 
 def test_answers_are_titles_and_an_end(sequenced: Sequenced) -> None:
