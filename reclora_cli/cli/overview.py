@@ -173,6 +173,9 @@ def _stage(of_dataset: list[Holding], dataset: str) -> NextStep:
     """The stage that the dataset lacks first."""
     finished = {holding.kind for holding in of_dataset if holding.state == FINISHED}
     if "dataset" not in finished:
+        if "run" in finished:
+            command = f"reclora evaluate --recipe {dataset} --rows 1000"
+            return NextStep(command, "the last run beside its encoder, among candidates")
         if "encoder" in finished:
             return NextStep(f"reclora finetune --recipe {dataset}", "tunes the LM on a few rows")
         told = "trains the encoder that guides the experts"

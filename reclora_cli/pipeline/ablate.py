@@ -73,7 +73,7 @@ def folder(grid: Grid, workspace: Workspace) -> Path:
 
 
 def _planned(grid: Grid, workspace: Workspace, progress: Progress, device: str) -> GridResult:
-    plan = forecast.plan(grid, workspace, progress, device=device)
+    plan = forecast.plan(grid, workspace, progress, device=device, counted=True)
     return _result(grid, cells=[], plan=plan)
 
 

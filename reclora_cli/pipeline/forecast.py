@@ -49,12 +49,21 @@ class Rates:
 
 
 def plan(
-    grid: Grid, workspace: Workspace, progress: Progress = SILENT, *, device: str = "auto"
+    grid: Grid,
+    workspace: Workspace,
+    progress: Progress = SILENT,
+    *,
+    device: str = "auto",
+    counted: bool = False,
 ) -> Plan:
-    """What is left to do of ``grid``, and about how long it takes; nothing is written."""
+    """What is left to do of ``grid``, and about how long it takes; nothing is written.
+
+    Args:
+        counted: of the task ``next``, also count what each run trains.
+    """
     rates = _rates(grid, workspace, progress, device)
     planned = [
-        _planned(cell, at, grid, workspace, rates)
+        _planned(cell, at, grid, workspace, rates, counted=counted)
         for cell in grid.cells
         for at in range(len(cell.recipes))
     ]
@@ -70,7 +79,9 @@ def plan(
     )
 
 
-def _planned(cell: Cell, at: int, grid: Grid, workspace: Workspace, rates: Rates) -> PlannedRun:
+def _planned(
+    cell: Cell, at: int, grid: Grid, workspace: Workspace, rates: Rates, *, counted: bool
+) -> PlannedRun:
     recipe = cell.recipes[at]
     label = cell.label if len(cell.recipes) == 1 else f"{cell.label}, seed {recipe.seed}"
     if cell.kind != "run":
@@ -85,7 +96,7 @@ def _planned(cell: Cell, at: int, grid: Grid, workspace: Workspace, rates: Rates
         left = 0.0 if state == "done" else 1 - _share_done(artefact, recipe)
         seconds = left * _prompts(recipe) * rates.tuning + to_score * rates.scoring
         seconds += grid.gradients * rates.tuning
-    shots, counts = recipe.finetune.shots, _counts(grid, recipe)
+    shots, counts = recipe.finetune.shots, _counts(grid, recipe) if counted else None
     return PlannedRun(label, artefact.name, cell.kind, state, shots, to_score, seconds, counts)
 
 

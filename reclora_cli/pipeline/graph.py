@@ -115,16 +115,15 @@ def ensure(
 
     Raises:
         MissingInputError: a needed stage may not run; names the command.
-        UsageError: there are fewer training rows than the recipe's shots, or a setting is of
-            another task.
+        UsageError: the tuning would be refused: too many shots, or a setting of another task.
         RecloraError: what the recipe's tuning is to start from is missing, foreign or damaged.
     """
     ran: list[str] = []
     check_start(recipe)
+    if stage in {"finetune", "tune-lm"}:
+        _check_tuning(recipe, workspace)
     before = lacking(stage, recipe, workspace)
     lacked = [lack.stage for lack in before]
-    if stage in {"finetune", "tune-lm"}:
-        _check_tuning(recipe, workspace, prepared="prepare" not in lacked)
     if not no_deps and "finetune" in lacked:
         _ask_to_finetune(stage, recipe, confirm)
     for lack in before:
@@ -153,13 +152,13 @@ def _ask_to_finetune(stage: str, recipe: Recipe, confirm: Confirm | None) -> Non
         )
 
 
-def _check_tuning(recipe: Recipe, workspace: Workspace, *, prepared: bool) -> None:
+def _check_tuning(recipe: Recipe, workspace: Workspace) -> None:
     # Before minutes go into the stages that a tuning needs, only to be refused afterwards.
     if recipe.task == "next":
         from reclora_cli.stages.next_material import check_settings  # Brings torch.
 
         check_settings(recipe)
-    if not prepared:
+    if pending("prepare", recipe, workspace):
         return
     place = locate.store(recipe, workspace)
     store = SequenceStore(place.path) if recipe.task == "next" else InteractionsStore(place.path)

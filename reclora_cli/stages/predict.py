@@ -182,7 +182,7 @@ def _check(input: Path, output: Path, run: str | None, *, crm: bool, force: bool
 
 
 def _run(recipe: Recipe, workspace: Workspace, name: str | None, device: torch.device) -> _Model:
-    chosen = runs.choose(workspace, recipe.data.source, name)
+    chosen = runs.choose(workspace, recipe.data.source, name, recipe.task)
     runs.check_inputs(chosen, workspace)
     block = LM_BLOCK.get(device.type, _LM_BLOCK_ELSEWHERE)
     identity, folder = chosen.artefact.identity(), chosen.artefact.path

@@ -89,7 +89,7 @@ FLAGS: dict[str, set[str]] = {
     | _SHARED["place"]
     | _SHARED["output"],
     "report": {"--output"} | _SHARED["place"] | _SHARED["output"],
-    "demo": {"--shots", "--rows", "--seed", "--device", "--yes/-y"}
+    "demo": {"--method", "--shots", "--rows", "--seed", "--device", "--yes/-y"}
     | _SHARED["place"]
     | _SHARED["output"],
 }
