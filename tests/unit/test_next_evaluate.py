@@ -303,6 +303,8 @@ def test_runs_of_the_two_tasks_of_one_dataset_do_not_mix(
 
     assert runs.choose(workspace, "ml-1m", None, "next").name == of_next.run
     assert runs.choose(workspace, "ml-1m", None, "rate").name == of_rate.run
+    for task, made in (("rate", of_rate), ("next", of_next)):  # As explain chooses.
+        assert runs.choose_gated(workspace, "ml-1m", None, task).name == made.run
     for name, task in ((of_rate.run, "next"), (of_next.run, "rate")):
         with pytest.raises(UsageError, match="is a run of the task") as caught:
             runs.choose(workspace, "ml-1m", name, task)
