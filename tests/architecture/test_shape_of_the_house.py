@@ -27,7 +27,11 @@ EXAMPLES = ["book-crossing", "gift-cards", "goodbooks", "steam"]
 METHODS = ["lora", "lora-r128", "reclora", "rella", "tallrec", "zero-shot"]
 LLMS = ["gemma-3-1b", "qwen3-0.6b", "smollm2-360m", "vicuna-7b"]
 PRESETS = ["paper"]
-TABLES = ["figure-4", "figure-5", "figure-6", "table-1", "table-2", "table-3", "table-4"]
+TABLES = [
+    *("figure-4", "figure-5", "figure-6", "figure-alignment"),
+    *("ilora", "ilora-experts", "ilora-gate", "ilora-projections"),
+    *("table-1", "table-2", "table-3", "table-4"),
+]
 
 
 @pytest.mark.parametrize(
