@@ -17,7 +17,7 @@ from reclora_cli.registry import Registry
 PACKAGE = Path(recipe.__file__).parent.parent
 REGISTRIES = [value for value in vars(catalog).values() if isinstance(value, Registry)]
 DATASET_RECIPES = [
-    *("base", "demo", "goodreads", "goodreads-children", "goodreads-comics-graphic"),
+    *("base", "demo", "demo-ilora", "goodreads", "goodreads-children", "goodreads-comics-graphic"),
     *("goodreads-fantasy-paranormal", "goodreads-history-biography"),
     *("goodreads-mystery-thriller-crime", "goodreads-poetry", "goodreads-romance"),
     *("goodreads-young-adult", "lastfm", "ml-100k", "ml-100k-next", "ml-1m", "ml-1m-ctr-bert"),
@@ -37,7 +37,11 @@ METHODS = [
 ]
 LLMS = ["gemma-3-1b", "qwen3-0.6b", "smollm2-360m", "vicuna-7b"]
 PRESETS = ["ilora-paper", "paper"]
-TABLES = ["figure-4", "figure-5", "figure-6", "table-1", "table-2", "table-3", "table-4"]
+TABLES = [
+    *("figure-4", "figure-5", "figure-6", "figure-alignment"),
+    *("ilora", "ilora-experts", "ilora-gate", "ilora-projections"),
+    *("table-1", "table-2", "table-3", "table-4"),
+]
 
 
 @pytest.mark.parametrize(
