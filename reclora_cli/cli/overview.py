@@ -9,10 +9,13 @@ from typing import Any
 
 from reclora_cli.errors import RecloraError
 from reclora_cli.metrics.compare import Figure
-from reclora_cli.stages import kept_evaluations, runs
+from reclora_cli.stages import kept_evaluations, kept_next_evaluations, runs
 from reclora_cli.workspace import Artefact, Workspace
 
 FINISHED, UNFINISHED, UNREADABLE = "finished", "unfinished", "unreadable"
+
+
+AUC, HR = "AUC", "HR@1"
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class KeptFigure:
     """The newest kept figure of an artefact on test rows.
 
     Attributes:
+        figure: an AUC, or HR@1 by ranking of the task ``next``: ``metric`` says which.
         rows: rows scored, ``rows_hash`` their identity: figures of other rows are not comparable.
     """
 
-    auc: Figure
+    figure: Figure
     rows: int
     rows_hash: str
+    metric: str = AUC
 
 
 @dataclass(frozen=True)
@@ -123,11 +128,16 @@ def _holding(
 
 def _test_figures(workspace: Workspace, dataset: str) -> dict[str, KeptFigure]:
     """Identity of an artefact -> its newest figure on test rows."""
+    rated = kept_evaluations.read_all(workspace, dataset).evaluations
+    ranked = kept_next_evaluations.read_all(workspace, dataset).evaluations
     return {
-        model.identity: KeptFigure(model.figures["auc"], evaluation.rows, evaluation.rows_hash)
-        for evaluation in kept_evaluations.read_all(workspace, dataset).evaluations
+        model.identity: KeptFigure(
+            model.figures[name], evaluation.rows, evaluation.rows_hash, metric
+        )
+        for name, metric, evaluations in (("auc", AUC, rated), ("hit_ratio@1", HR, ranked))
+        for evaluation in evaluations
         for model in evaluation.models
-        if evaluation.split == "test" and "auc" in model.figures
+        if evaluation.split == "test" and name in model.figures
     }
 
 
@@ -136,9 +146,9 @@ def _with_best(holdings: list[Holding]) -> list[Holding]:
     scored = Counter(one.test.rows_hash for one in holdings if one.test)
     [(rows, times)] = scored.most_common(1) or [("", 0)]
     values = {
-        one.name: one.test.auc.value
+        one.name: one.test.figure.value
         for one in holdings
-        if one.test and one.test.rows_hash == rows and one.test.auc.value is not None
+        if one.test and one.test.rows_hash == rows and one.test.figure.value is not None
     }
     if times < 2 or not values:
         return holdings
@@ -162,7 +172,8 @@ def _steps(holdings: list[Holding], dataset: str | None) -> list[NextStep]:
         steps.append(NextStep(f"reclora finetune --from-run {began[-1].name}", told))
     done = [one for one in of_dataset if one.kind == "run" and one.state == FINISHED]
     if len(done) > 1 and done[-1].test is None:
-        command = f"reclora evaluate --run {done[-1].name} --rows 1000"
+        few = " --rows 1000" if any(one.kind == "dataset" for one in of_dataset) else ""
+        command = f"reclora evaluate --run {done[-1].name}{few}"
         steps.append(NextStep(command, "the newest run was not scored yet"))
     if any(one.test for one in holdings):
         steps.append(NextStep("reclora report", "all figures as one HTML page"))
@@ -174,7 +185,7 @@ def _stage(of_dataset: list[Holding], dataset: str) -> NextStep:
     finished = {holding.kind for holding in of_dataset if holding.state == FINISHED}
     if "dataset" not in finished:
         if "run" in finished:
-            command = f"reclora evaluate --recipe {dataset} --rows 1000"
+            command = f"reclora evaluate --recipe {dataset}"
             return NextStep(command, "the last run beside its encoder, among candidates")
         if "encoder" in finished:
             return NextStep(f"reclora finetune --recipe {dataset}", "tunes the LM on a few rows")

@@ -77,22 +77,23 @@ def _few(holdings: Sequence[Holding]) -> Table:
         for one in holdings:
             made.add_row(Text(one.kind, "key"), _name(one), _state(one), _holds(one))
         return made
-    made = table("", "name", "state", "test AUC", "n", left=("name", "state"))
+    made = table("", "name", "state", f"test {_metric(holdings)}", "n", left=("name", "state"))
     for one in holdings:
-        auc, rows = _test(one)
-        made.add_row(Text(one.kind, "key"), _name(one), _state(one), auc, rows)
+        figure, rows = _test(one)
+        made.add_row(Text(one.kind, "key"), _name(one), _state(one), figure, rows)
     return made
 
 
 def _wide(holdings: Sequence[Holding]) -> Table:
     made = table(
-        *("", "name", "state", "holds", "test AUC [95%]", "n"), left=("name", "state", "holds")
+        *("", "name", "state", "holds", f"test {_metric(holdings)} [95%]", "n"),
+        left=("name", "state", "holds"),
     )
     for one in holdings:
-        auc, rows = _test(one)
+        figure, rows = _test(one)
         if one.test:
-            auc.append(f" {interval(one.test.auc.low, one.test.auc.high, 3)}", "faint")
-        made.add_row(Text(one.kind, "key"), _name(one), _state(one), _holds(one), auc, rows)
+            figure.append(f" {interval(one.test.figure.low, one.test.figure.high, 3)}", "faint")
+        made.add_row(Text(one.kind, "key"), _name(one), _state(one), _holds(one), figure, rows)
     return made
 
 
@@ -103,7 +104,12 @@ def _name(one: Holding) -> Text:
 def _test(one: Holding) -> tuple[Text, str]:
     if one.test is None:
         return Text(NONE), NONE
-    return Text(measure(one.test.auc.value), "good" if one.best else ""), count(one.test.rows)
+    return Text(measure(one.test.figure.value), "good" if one.best else ""), count(one.test.rows)
+
+
+def _metric(holdings: Sequence[Holding]) -> str:
+    """What the figures are; of a dataset that is prepared for both tasks they are of two kinds."""
+    return " or ".join(dict.fromkeys(one.test.metric for one in holdings if one.test)) or "AUC"
 
 
 def _state(one: Holding) -> Text:
