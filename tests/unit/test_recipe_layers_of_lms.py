@@ -83,7 +83,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_shipped_ones_are_these() -> None:
     assert LLMS == ["gemma-3-1b", "qwen3-0.6b", "smollm2-360m", "vicuna-7b"]
-    assert recipes.names("presets") == ["paper"]
+    assert recipes.names("presets") == ["ilora-paper", "paper"]
 
 
 @pytest.mark.parametrize("llm", LLMS)
