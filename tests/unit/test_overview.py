@@ -105,7 +105,7 @@ def test_an_encoder_leads_to_a_run_and_a_run_to_its_evaluation():
     made = [holding("sequences", "ml-1m"), holding("encoder", "sasrec-1")]
     assert commands(*made)[0] == "reclora finetune --recipe ml-1m"
     run = holding("run", "ilora-1")
-    assert commands(*made, run)[0] == "reclora evaluate --recipe ml-1m --rows 1000"
+    assert commands(*made, run)[0] == "reclora evaluate --recipe ml-1m"
 
 
 def test_an_interrupted_run_is_gone_on_with():
