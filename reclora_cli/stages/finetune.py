@@ -128,7 +128,7 @@ def _tell_of_another(
     """Say which interrupted run this one does *not* go on with, and what differs."""
     if (artefact.path / "checkpoints").is_dir():
         return
-    other = runs.interrupted(workspace, recipe.data.source)
+    other = runs.interrupted(workspace, recipe.data.source, recipe.task)
     if other is None:
         return
     differing = runs.differing(other.recipe, recipe)

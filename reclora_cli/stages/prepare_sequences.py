@@ -22,6 +22,7 @@ from reclora_cli.data.sequences.sources import interactions
 from reclora_cli.data.sequences.sources.base import SequenceSource
 from reclora_cli.data.sequences.store import WITH_CANDIDATES, SequenceStore, write_store
 from reclora_cli.data.store import InteractionsStore
+from reclora_cli.errors import MissingInputError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.seeding import numpy_stream
@@ -107,6 +108,8 @@ def run(
         files = source.find_files(given)
         inputs = {name: hash_file(file) for name, file in files.items()}
     else:
+        if dry_run:
+            _require_interactions(recipe, workspace)
         inputs = _interactions(recipe, workspace, progress, given, confirm)
     if not force and _is_current(artefact, recipe, inputs, progress):
         return _told_again(artefact, dry_run=dry_run)
@@ -158,6 +161,22 @@ def _interactions(
         progress.say(f"{recipe.data.source}: its interactions are prepared first")
     prepare.run(of_rate, workspace, progress, given=given, confirm=confirm)
     return {"interactions": locate.store(of_rate, workspace).identity()}
+
+
+def _require_interactions(recipe: Recipe, workspace: Workspace) -> None:
+    """A dry run makes no interactions, and without them there is nothing to count.
+
+    Raises:
+        MissingInputError: they are not there as the recipe has them.
+    """
+    of_rate = recipe.model_copy(update={"task": "rate"})
+    store = locate.store(of_rate, workspace)
+    if store.changes(locate.fingerprint_of("prepare", of_rate), {}) in (None, ["recipe"]):
+        raise MissingInputError(
+            "a dry run reads the interactions, and they are not prepared",
+            where=str(store.path),
+            hint=f"Run `{locate.prepare_command(of_rate)}` first.",
+        )
 
 
 def _of_interactions(recipe: Recipe, workspace: Workspace) -> Sequences:

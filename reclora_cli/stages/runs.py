@@ -60,16 +60,16 @@ def finished(workspace: Workspace, dataset: str, task: str | None = None) -> lis
     return [run for run in found if run is not None and task in {None, run.recipe.task}]
 
 
-def interrupted(workspace: Workspace, dataset: str) -> Unfinished | None:
-    """The run that stopped last with a checkpoint to go on from, if there is one."""
+def interrupted(workspace: Workspace, dataset: str, task: str | None = None) -> Unfinished | None:
+    """The run, of one task or of any, that stopped last with a checkpoint to go on from."""
     found = [
-        artefact
+        Unfinished(artefact, recipe_of(artefact))
         for artefact in workspace.artefacts(dataset, "runs")
         if artefact.manifest() is None
         and any((artefact.path / "checkpoints").glob("step-*"))
         and (artefact.path / RECIPE_FILE).is_file()
     ]
-    return Unfinished(found[-1], recipe_of(found[-1])) if found else None
+    return next((one for one in reversed(found) if task in {None, one.recipe.task}), None)
 
 
 def differing(before: Recipe, now: Recipe) -> list[str]:

@@ -186,6 +186,13 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "w").exists()
 
 
+def test_a_dry_run_makes_no_interactions_to_read(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="are not prepared") as told:
+        prepare_sequences.run(recipe.load("ml-1m-next"), Workspace(tmp_path / "w"), dry_run=True)
+    assert "reclora prepare ml-1m" in str(told.value)
+    assert not (tmp_path / "w").exists()
+
+
 def test_other_files_are_prepared_anew(tmp_path: Path) -> None:
     small, workspace = prepared(tmp_path)
     names = tmp_path / "given" / "lastfm" / "id2name.txt"
