@@ -89,10 +89,10 @@ def test_a_value_of_another_type_is_refused():
 
 def test_an_undefined_number_prints_as_null(capsys: pytest.CaptureFixture[str]):
     home = asdict(results_of_tools.home())
-    home["holdings"][11]["test"]["auc"]["low"] = float("nan")
+    home["holdings"][11]["test"]["figure"]["low"] = float("nan")
     Console(json=True).object(home)
     printed = json.loads(capsys.readouterr().out)
-    assert printed["holdings"][11]["test"]["auc"]["low"] is None
+    assert printed["holdings"][11]["test"]["figure"]["low"] is None
     require_published("", printed)
 
 
