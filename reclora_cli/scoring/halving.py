@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reclora_cli.device import out_of_memory
 from reclora_cli.errors import RecloraError
+from reclora_cli.lm import sharding
 from reclora_cli.progress import Progress
 
 Indices = NDArray[np.int64]
@@ -60,7 +61,8 @@ class Halving:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            if self._pieces > 1 or len(chosen) < 2:
+            # Sharded, processes compute in step with each other: none can halve its batches alone.
+            if self._pieces > 1 or len(chosen) < 2 or sharding.wanted():
                 raise self.no_memory(len(chosen)) from error
         else:
             yield chosen, found

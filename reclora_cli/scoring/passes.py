@@ -13,13 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from reclora_cli.device import out_of_memory
-from reclora_cli.errors import RecloraError
-from reclora_cli.lm import sharding
 from reclora_cli.lm.forward import answer_logits
 from reclora_cli.lora.adapters import Adapter
 from reclora_cli.progress import Progress
 from reclora_cli.prompt.buckets import micro_batches
 from reclora_cli.prompt.encode import EncodedPrompts
+from reclora_cli.scoring.halving import Halving, Indices
 from reclora_cli.scoring.prefix import SharedPrompts
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 _HELD = 8
 """Tokens of a batch, those of a shared prefix counted for each prompt, in ``batch_tokens``."""
 
-Indices = NDArray[np.int64]
 Logits = tuple[Indices, torch.Tensor]
 """Prompts, and their logits (B, V) at the first answer position."""
 
@@ -52,8 +50,8 @@ class Passes:
     ) -> None:
         self._model, self._adapter, self._encoded = model, adapter, encoded
         self._representation, self._device = representation, device
-        self._batch_tokens, self._progress = batch_tokens, progress
-        self._pieces = 1
+        self._batch_tokens = batch_tokens
+        self._halving = Halving(device, batch_tokens, progress)
         self.computed_tokens = 0
 
     def gate_weights(self) -> NDArray[np.float32] | None:
@@ -92,7 +90,7 @@ class Passes:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            raise self._no_memory(1) from error
+            raise self._halving.no_memory(1) from error
 
     def _batches(self, asked: Indices, prefix: ComputedPrefix | None) -> Iterator[Logits]:
         start = prefix.length if prefix else 0
@@ -101,44 +99,7 @@ class Passes:
             with_it = int(self._encoded.lengths[asked[part]].max()) * len(part)
             pieces = -(-with_it // (_HELD * self._batch_tokens))
             for held in np.array_split(asked[part], min(pieces, len(part))):
-                for chosen in self._cut(held):
-                    yield from self._within_memory(chosen, prefix)
-
-    def _cut(self, chosen: Indices) -> list[Indices]:
-        """A batch in as many pieces as the memory has shown to need."""
-        pieces = np.array_split(chosen, min(self._pieces, len(chosen)))
-        return [piece for piece in pieces if len(piece)]
-
-    def _within_memory(self, chosen: Indices, prefix: ComputedPrefix | None) -> Iterator[Logits]:
-        try:
-            logits_BV = self._logits(chosen, prefix)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            # Sharded, processes compute in step with each other: none can halve its batches alone.
-            if self._pieces > 1 or len(chosen) < 2 or sharding.wanted():
-                raise self._no_memory(len(chosen)) from error
-        else:
-            yield chosen, logits_BV
-            return
-        # Left the block first: the error's traceback holds what the pass had allocated.
-        self._pieces = 2
-        self._progress.warn(
-            f"out of memory with {len(chosen)} prompts at once: batches are halved from here on"
-        )
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        for half in self._cut(chosen):
-            yield from self._within_memory(half, prefix)
-
-    def _no_memory(self, prompts: int) -> RecloraError:
-        at_once = f"{prompts} prompts at once" if prompts > 1 else "one prompt"
-        return RecloraError(
-            f"out of memory with {at_once}",
-            where="evaluate.batch_tokens",
-            hint=f"Use --set evaluate.batch_tokens={max(1, self._batch_tokens // 4)}, "
-            "a smaller LM, or --set lm.quantisation=8bit.",
-        )
+                yield from self._halving.each(held, lambda part: self._logits(part, prefix))
 
     def _logits(self, chosen: Indices, prefix: ComputedPrefix | None) -> torch.Tensor:
         start = prefix.length if prefix else 0

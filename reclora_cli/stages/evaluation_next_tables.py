@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from reclora_cli import tabular
-from reclora_cli.errors import RecloraError
 from reclora_cli.metrics.compare import Figure
+from reclora_cli.stages.evaluation_tables import JSON, check_format, save_json
 from reclora_cli.stages.next_evaluated import EvaluateNextResult, NextModelResult
 from reclora_cli.tabular import Cell, Column, Marked, Table
-from reclora_cli.workspace import write_json
 
 TITLES = {
     "hit_ratio@1": "HR@1",
@@ -22,17 +21,6 @@ TITLES = {
 }
 """Figures in the order of tables, and what tables call them."""
 
-_JSON = ".json"
-
-
-def check_format(path: Path) -> str:
-    """The format that ``path`` asks for.
-
-    Raises:
-        UsageError: its name ends in none of ``.json``, ``.csv``, ``.md``, ``.tex``.
-    """
-    return tabular.check_format(path, also=(_JSON,))
-
 
 def save(result: EvaluateNextResult, path: Path) -> None:
     """Write the result as JSON, or its table.
@@ -41,17 +29,10 @@ def save(result: EvaluateNextResult, path: Path) -> None:
         UsageError: as ``check_format``.
         RecloraError: the file cannot be written.
     """
-    if check_format(path) != _JSON:
+    if check_format(path) == JSON:
+        save_json(asdict(result), path)
+    else:
         tabular.save(main_table(result), path)
-        return
-    try:
-        write_json(path, asdict(result))
-    except OSError as error:
-        raise RecloraError(
-            f"the result cannot be written ({error.strerror})",
-            where=str(path),
-            hint="Name a file in a folder that you may write to.",
-        ) from error
 
 
 def main_table(result: EvaluateNextResult) -> Table:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from reclora_cli import tabular
 from reclora_cli.errors import RecloraError
@@ -14,7 +16,7 @@ from reclora_cli.stages.evaluated import EvaluateResult, ModelResult, PairResult
 from reclora_cli.tabular import Cell, Column, Marked, Table
 from reclora_cli.workspace import write_json
 
-_JSON = ".json"
+JSON = ".json"
 _SETS = ("all", "seen_users", "unseen_users")
 _METRICS = ("auc", "log_loss", "accuracy", "user_auc", "ece")
 
@@ -25,7 +27,7 @@ def check_format(path: Path) -> str:
     Raises:
         UsageError: its name ends in none of ``.json``, ``.csv``, ``.md``, ``.tex``.
     """
-    return tabular.check_format(path, also=(_JSON,))
+    return tabular.check_format(path, also=(JSON,))
 
 
 def save(result: EvaluateResult, path: Path) -> None:
@@ -38,17 +40,26 @@ def save(result: EvaluateResult, path: Path) -> None:
     suffix = check_format(path)
     if suffix == ".csv":
         tabular.save(every_figure(result), path)
-    elif suffix != _JSON:
+    elif suffix != JSON:
         tabular.save([main_table(result), *([seeds_table(result)] if result.seeds else [])], path)
     else:
-        try:
-            write_json(path, asdict(result))
-        except OSError as error:
-            raise RecloraError(
-                f"the result cannot be written ({error.strerror})",
-                where=str(path),
-                hint="Name a file in a folder that you may write to.",
-            ) from error
+        save_json(asdict(result), path)
+
+
+def save_json(result: Mapping[str, Any], path: Path) -> None:
+    """Write a result's fields.
+
+    Raises:
+        RecloraError: the file cannot be written.
+    """
+    try:
+        write_json(path, result)
+    except OSError as error:
+        raise RecloraError(
+            f"the result cannot be written ({error.strerror})",
+            where=str(path),
+            hint="Name a file in a folder that you may write to.",
+        ) from error
 
 
 def main_table(result: EvaluateResult) -> Table:
