@@ -99,7 +99,7 @@ def assemble(
         MissingInputError: nothing is there to be evaluated.
         RecloraError: what a run was made from has changed.
     """
-    chosen = _chosen_runs(recipe, workspace, progress, named) if lm else []
+    chosen = runs.to_evaluate(recipe, workspace, named, progress) if lm else []
     recipes = [run.recipe for run in chosen]
     found = [_run(run, workspace, device, recipe, together) for run in chosen]
     if crm:
@@ -115,22 +115,6 @@ def assemble(
             hint="Run `reclora finetune` or `reclora pretrain-crm` first, or say --zero-shot.",
         )
     return found
-
-
-def _chosen_runs(
-    recipe: Recipe, workspace: Workspace, progress: Progress, named: Sequence[str]
-) -> list[runs.Run]:
-    dataset = recipe.data.source
-    if not named and not runs.finished(workspace, dataset, recipe.task):
-        return []
-    wanted: list[str | None] = [*named] or [None]
-    each = (runs.choose(workspace, dataset, name, recipe.task) for name in wanted)
-    chosen = list({run.name: run for run in each}.values())
-    for run in chosen:
-        runs.check_inputs(run, workspace)
-        if not named:
-            progress.say(f"Run: {run.name}, the latest finished")
-    return chosen
 
 
 def _run(

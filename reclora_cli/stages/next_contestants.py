@@ -96,7 +96,7 @@ def assemble_next(
         MissingInputError: nothing is there to be evaluated.
         RecloraError: what a run was made from has changed.
     """
-    chosen = _chosen_runs(recipe, workspace, progress, named) if lm else []
+    chosen = runs.to_evaluate(recipe, workspace, named, progress) if lm else []
     found = [_run(run, workspace, device) for run in chosen]
     if encoder:
         reading = [run.recipe for run in chosen if locate.needs_crm(run.recipe)] or [recipe]
@@ -111,21 +111,6 @@ def assemble_next(
             hint="Run `reclora finetune` first, or say --zero-shot.",
         )
     return found
-
-
-def _chosen_runs(
-    recipe: Recipe, workspace: Workspace, progress: Progress, named: Sequence[str]
-) -> list[runs.Run]:
-    dataset = recipe.data.source
-    if not named and not runs.finished(workspace, dataset, "next"):
-        return []
-    wanted: list[str | None] = [*named] or [None]
-    each = [runs.choose(workspace, dataset, name, "next") for name in wanted]
-    for run in each:
-        runs.check_inputs(run, workspace)
-        if not named:
-            progress.say(f"Run: {run.name}, the latest finished")
-    return list({run.name: run for run in each}.values())
 
 
 def _run(run: runs.Run, workspace: Workspace, device: torch.device) -> NextContestant:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from reclora_cli import recipe as recipes
 from reclora_cli.errors import MissingInputError, RecloraError, UsageError, did_you_mean
+from reclora_cli.progress import Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.stages import locate
 from reclora_cli.workspace import MANIFEST, Artefact, Manifest, Workspace
@@ -188,6 +189,27 @@ def choose_gated(
         if gated:
             return gated[-1]
     return choose(workspace, dataset, name, task)
+
+
+def to_evaluate(
+    recipe: Recipe, workspace: Workspace, named: Sequence[str], progress: Progress
+) -> list[Run]:
+    """The runs ``named``, each once; without any, the latest finished one of the task, or none.
+
+    Raises:
+        UsageError: no such run.
+        RecloraError: what a run was made from has changed.
+    """
+    dataset, task = recipe.data.source, recipe.task
+    if not named and not finished(workspace, dataset, task):
+        return []
+    wanted: list[str | None] = [*named] or [None]
+    chosen = {run.name: run for run in (choose(workspace, dataset, n, task) for n in wanted)}
+    for run in chosen.values():
+        check_inputs(run, workspace)
+        if not named:
+            progress.say(f"Run: {run.name}, the latest finished")
+    return list(chosen.values())
 
 
 def check_inputs(run: Run, workspace: Workspace) -> None:
