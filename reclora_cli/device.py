@@ -188,8 +188,8 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in told for sign in _NO_MEMORY)
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that this process could still take on ``device``; ``None`` where nothing tells.
+def free_memory(device: torch.device) -> int:
+    """Bytes that this process could still take on ``device``.
 
     On a CPU, what the system has left, or the limit of this process's container if that is less.
     """
@@ -199,48 +199,32 @@ def free_memory(device: torch.device) -> int | None:
         free, _ = torch.cuda.mem_get_info(device)
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + reserved
-    told = [_system_memory(), _container_memory()]
-    return min((left for left in told if left is not None), default=None)
+    import psutil
+
+    left, in_container = int(psutil.virtual_memory().available), _container_memory()
+    return left if in_container is None else min(left, in_container)
 
 
-def total_memory(device: torch.device) -> int | None:
-    """Bytes of memory that ``device`` has in all; ``None`` where nothing tells."""
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory that ``device`` has in all."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return _physical_memory()
+    import psutil
+
+    return int(psutil.virtual_memory().total)
 
 
 def held_memory(device: torch.device) -> int:
-    """Bytes that this process holds on ``device`` now; 0 where nothing tells."""
+    """Bytes that this process holds on ``device`` now."""
     import torch
 
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    import psutil
 
-
-def _system_memory() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return None
-    except (OSError, ValueError):
-        return _physical_memory()
-
-
-def _physical_memory() -> int | None:
-    """All there is; stands for what is left where the system does not tell (macOS)."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return None
+    return int(psutil.Process().memory_info().rss)
 
 
 def _container_memory() -> int | None:

@@ -49,15 +49,13 @@ class MicroBatchPlan:
         return self.budget is None or self.memory is None or self.memory.total <= self.budget
 
 
-def budget_of(device: torch.device, share: float) -> int | None:
+def budget_of(device: torch.device, share: float) -> int:
     """``share`` of what this process could hold in all: what it holds now, and what is free.
 
     Processes that share a machine's memory share what is free of it. On CUDA the context, which a
     plan counts, is there already and in neither figure.
     """
     free = free_memory(device)
-    if free is None:
-        return None
     if device.type == "cuda":
         return round(share * (free + held_memory(device) + RUNTIME["cuda"]))
     return round(share * (free / processes.on_this_machine() + held_memory(device)))

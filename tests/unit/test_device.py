@@ -105,10 +105,10 @@ def test_free_memory_is_the_containers_where_that_is_less(
     assert device.free_memory(torch.device("cpu")) == 450
     (tmp_path / "memory.max").write_text("max")
     left = device.free_memory(torch.device("cpu"))
-    assert left is None or left > 1000
+    assert left > 1000
 
 
 def test_held_memory_is_what_this_process_holds():
     before = device.held_memory(torch.device("cpu"))
     held = torch.ones(2**24)
-    assert device.held_memory(torch.device("cpu")) - before >= 0.9 * held.nbytes or before == 0
+    assert device.held_memory(torch.device("cpu")) - before >= 0.9 * held.nbytes
