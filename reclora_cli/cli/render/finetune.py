@@ -112,10 +112,8 @@ def _time(plan: TuningPlan) -> str:
     told = f"{duration(plan.seconds_estimated)} by arithmetic"
     if plan.seconds_measured is None:
         return f"about {told}; not measured: the LM is not at hand, or does not fit"
-    return (
-        f"about {duration(plan.seconds_measured)}, from {count(plan.measured_prompts)} prompts "
-        f"taken just now; {told}"
-    )
+    taken = "1 prompt" if plan.measured_prompts == 1 else f"{count(plan.measured_prompts)} prompts"
+    return f"about {duration(plan.seconds_measured)}, from {taken} taken just now; {told}"
 
 
 def _parameters(result: FinetuneResult) -> str:
