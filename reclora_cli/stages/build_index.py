@@ -109,6 +109,8 @@ def run(
     work = _Work(recipe, workspace, artefact, chosen, progress, _open_store(recipe, workspace))
     if dry_run:
         return work.plan(force)
+    if work.changes() == [] and not force:
+        return _told_again(artefact)  # Without a hold: `show` reads while another process trains.
     with workspace.writing():
         return _told_again(artefact) if work.is_current(force) else work.make(force)
 
@@ -147,9 +149,13 @@ class _Work:
             return load(self.recipe.lm, self.device, self.progress)
         return load_encoder(self.encoder, self.device, self.progress)
 
-    def is_current(self, force: bool) -> bool:
+    def changes(self) -> list[str] | None:
+        """What is not as the index was made from; ``None``: there is no index."""
         inputs = locate.inputs_of("build-index", self.recipe, self.workspace)
-        changed = self.artefact.changes(locate.fingerprint_of("build-index", self.recipe), inputs)
+        return self.artefact.changes(locate.fingerprint_of("build-index", self.recipe), inputs)
+
+    def is_current(self, force: bool) -> bool:
+        changed = self.changes()
         if changed and not force:
             self.progress.say(f"the index is made anew: {', '.join(changed)} changed")
         return changed == [] and not force

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from reclora_cli.errors import MissingInputError, UsageError
+from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.recipe import Recipe, from_tree
 from reclora_cli.retrieval import ranked, ranked_file
 from reclora_cli.scoring.questions import Questions
@@ -291,3 +291,10 @@ def test_pasts_of_ml_1m_are_ranked_as_one_by_one(real_data):
         best = np.lexsort((-np.arange(len(cosines)), -cosines))[:60] + start
         assert found[position, : len(best)].tolist() == best.tolist()
         assert (found[position, len(best) :] == -1).all()
+
+
+def test_an_index_that_is_up_to_date_is_told_while_another_writes_here(built):
+    with Workspace(built.workspace.root).writing():
+        assert build_index.run(built.recipe, Workspace(built.workspace.root)).up_to_date
+        with pytest.raises(RecloraError, match="another reclora is writing here"):
+            build_index.run(built.recipe, Workspace(built.workspace.root), force=True)
