@@ -145,6 +145,11 @@ class Artefact:
         write_json(self.path / MANIFEST, asdict(full))
         return full
 
+    def count_as_latest(self) -> None:
+        """Sort after all others, as if it had just been made: it was asked for again."""
+        with suppress(PermissionError):  # A workspace that is read only keeps its order.
+            os.utime(self.path / MANIFEST)
+
     def lasting_files(self) -> list[str]:
         """Relative paths of the arrays, tables and weights that are whole and stay as they are
         once it is finished, in name order."""

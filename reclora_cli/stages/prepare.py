@@ -111,8 +111,10 @@ def run(
     artefact = locate.store(recipe, workspace)
     folder = None if given is None else fetch(source, given=given, progress=progress)
     if not force and _is_current(artefact, recipe, folder, source, progress):
-        if folder is not None and not dry_run:
-            keep_recipe(recipe, workspace, folder)
+        if not dry_run:
+            artefact.count_as_latest()
+            if folder is not None:
+                keep_recipe(recipe, workspace, folder)
         return replace(_told_again(artefact), seconds=watch.seconds, dry_run=dry_run)
     if folder is None:
         folder = fetch(source, confirm=confirm, thorough=force, progress=progress)

@@ -200,6 +200,8 @@ def _is_current(
 def _told_again(artefact: Artefact, *, dry_run: bool) -> PrepareSequencesResult:
     manifest = artefact.manifest()
     assert manifest is not None
+    if not dry_run:
+        artefact.count_as_latest()
     again = {"up_to_date": True, "dry_run": dry_run, "artefact": str(artefact.path)}
     return PrepareSequencesResult(**{**manifest.figures, **again})
 

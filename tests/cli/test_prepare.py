@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from reclora_cli.workspace import MANIFEST
 from tests.cli.conftest import Reclora, clean_environment
 from tests.world import TinyWorld
 
@@ -83,6 +86,18 @@ def test_quiet_says_nothing_but_warnings_and_the_result(
 def test_the_last_prepared_dataset_is_the_default_and_said(reclora: Reclora, prepared: Path):
     done = reclora("show", "--recent", "--rows", "999999", "-w", prepared)
     assert "Dataset: ml-1m, the last prepared." in done.err
+
+
+@pytest.mark.parametrize(("more", "default"), [([], "ml-1m"), (["--dry-run"], "ml-20m")])
+def test_a_dataset_prepared_again_is_the_default_though_up_to_date(
+    reclora: Reclora, tiny_copy: TinyWorld, more: list[str], default: str
+):
+    workspace = tiny_copy.workspace
+    later = shutil.copytree(workspace.store("ml-1m").path, workspace.store("ml-20m").path)
+    os.utime(later / MANIFEST)
+    done = reclora("prepare", "ml-1m", "--from", tiny_copy.raw, "-w", workspace.root, *more)
+    assert "up to date" in done.out
+    assert workspace.datasets()[-1] == default
 
 
 def test_later_commands_keep_what_prepare_was_told(
