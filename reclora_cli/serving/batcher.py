@@ -44,7 +44,7 @@ class Batcher:
         self._clock = clock
         self._turns: deque[Job] = deque()
         self._open: set[Job] = set()
-        self._running = 0
+        self._running, self._since = 0, clock()
         self._refusing = self._closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="reclora batcher", daemon=True)
@@ -180,25 +180,33 @@ class Batcher:
                     self._changed.wait_for(lambda: self._closing, timeout=self._limits.wait_s)
                 if self._closing:
                     return
+            if idle:
+                self._since = self._clock()
             self._pass()
 
     def _pass(self) -> None:
         """One forward pass, and the results of the requests that it completes."""
-        began = self._clock()
         batch = self._next_batch()
         if not batch:
             return
         mixed = Prompts.together([(_prompts(job), chosen) for job, chosen in batch.items()])
         self._running = len(mixed)
         try:
-            self._share_out(batch, self._model.answer(mixed))
+            answered = self._model.answer(mixed)
+            self._count(batch, mixed)
+            self._share_out(batch, answered)
         except Exception as error:  # Told to who asked; the thread goes on.
             told = _failed(error) if isinstance(error, RecloraError) else error
             for job in batch:
                 self.drop(job, told)
         self._running = 0
+
+    def _count(self, batch: Batch, mixed: Prompts) -> None:
+        """With the time since the last count: results of that pass are part of it."""
+        now = self._clock()
         tokens = int(mixed.encoded.lengths.sum())
-        self._counters.forward(len(mixed), tokens, len(batch), self._clock() - began)
+        self._counters.forward(len(mixed), tokens, len(batch), now - self._since)
+        self._since = now
 
     def _next_batch(self) -> Batch:
         """A question of each request in turn, as many as ``batch_tokens`` hold; at least one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from reclora_cli.errors import RecloraError
@@ -54,5 +55,5 @@ class Busy(RecloraError):
     """
 
     def __init__(self, what: str, *, where: str, retry_after_s: float) -> None:
-        self.retry_after_s = max(1, round(retry_after_s + 0.5))
+        self.retry_after_s = max(1, math.ceil(retry_after_s))
         super().__init__(what, where=where, hint=f"Ask again in {self.retry_after_s} s.")

@@ -16,6 +16,7 @@ from reclora_cli.errors import RecloraError
 from reclora_cli.serving.limits import Busy, Failed
 
 _OPTION = re.compile(r"--(?=\w)")
+_TYPE = re.compile(r"(constrained-)?(str|int)|list\[.*\]")
 
 
 class Problem(BaseModel):
@@ -113,14 +114,17 @@ async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
 
 
 def _place(loc: Sequence[Any]) -> str:
-    """``("body", "user", "pairs", 3, "item")`` as ``pairs[3].item``: without the branch taken."""
-    parts = [part for part in loc[1:] if part not in {"user", "new_user"}] or loc[-1:]
-    if loc[-1] in {"user", "new_user"}:
-        parts = [*parts, loc[-1]] if len(loc) > 2 else parts
+    """``("body", "user", "pairs", 3, "item", "int")`` as ``pairs[3].item``.
+
+    The second says whom the body is about, and the last may be one of the types that would do.
+    """
     text = ""
-    for part in parts:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
+    for part in loc[2:]:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif not _TYPE.fullmatch(part):
+            text += f".{part}"
+    return text.removeprefix(".") or "body"
 
 
 def _plain(text: str | None) -> str | None:
