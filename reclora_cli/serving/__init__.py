@@ -2,6 +2,6 @@
 forward passes. Knows nothing of HTTP: a notebook asks it as ``web/`` does.
 
     with Service.open(recipe, workspace) as service:
-        job = service.submit(ScoreKnown.of(service.model, [PairSaid("42", "Heat (1995)")]))
+        job = service.submit(AskedScores.known(service.model, [PairSaid("42", "Heat (1995)")]))
         job.future.result(timeout=60)
 """

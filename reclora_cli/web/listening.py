@@ -61,6 +61,7 @@ def serve(
     service: Service,
     listening: socket.socket,
     *,
+    on_start: Callable[[], None],
     on_stop: Callable[[], None],
     log_requests: bool = False,
 ) -> int:
@@ -70,6 +71,7 @@ def serve(
     ``limits.grace_s``; a second signal ends that at once.
 
     Args:
+        on_start: called when a signal stops it as it should; the socket takes connections already.
         on_stop: called when the first signal arrives.
     """
     config = uvicorn.Config(
@@ -80,17 +82,22 @@ def serve(
         timeout_graceful_shutdown=_CLOSING_S,
         backlog=_BACKLOG,
     )
-    return asyncio.run(_Server(config, service, on_stop).until_stopped(listening))
+    server = _Server(config, service, on_start, on_stop)
+    return asyncio.run(server.until_stopped(listening))
 
 
 class _Server(uvicorn.Server):
     """uvicorn's, which stops when the requests under way are answered."""
 
     def __init__(
-        self, config: uvicorn.Config, service: Service, on_stop: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._service, self._on_stop = service, on_stop
+        self._service, self._on_start, self._on_stop = service, on_start, on_stop
         self._stops = 0
         self._told = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -133,6 +140,7 @@ class _Server(uvicorn.Server):
             one: signal.signal(one, self._signalled) for one in (signal.SIGTERM, signal.SIGINT)
         }
         try:
+            self._on_start()
             yield
         finally:
             for one, handler in known.items():

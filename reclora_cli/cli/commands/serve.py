@@ -147,10 +147,10 @@ def _serve(opened: Session, service: Service, listening: socket) -> None:
             "answered"
         )
     result = Serving(url, f"{url}/docs", f"{url}/openapi.json", os.getpid(), service.describe())
-    console.result(result, view.render(result))
     cut = serve(
         service,
         listening,
+        on_start=lambda: console.result(result, view.render(result)),
         on_stop=lambda: console.say(view.stopping(service.batcher.open_requests, service.limits)),
         log_requests=console.verbose,
     )
