@@ -22,6 +22,7 @@ from reclora_cli.cli.commands import (
     recommend,
     report,
     runs,
+    serve,
     show,
 )
 
@@ -54,6 +55,7 @@ _mount(INSPECT, explain, "explain")
 _mount(INSPECT, show, "show")
 _mount(INSPECT, recommend, "recommend")
 _mount(INSPECT, predict, "predict")
+_mount(INSPECT, serve, "serve")
 app.add_typer(runs.app, name="runs", rich_help_panel=INSPECT)
 _mount(INSPECT, report, "report")
 _mount(INSPECT, export, "export")

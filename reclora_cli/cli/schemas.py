@@ -45,6 +45,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "explain": ("stages.explain:ExplainResult", "stages.explain_next:ExplainNextResult"),
     "recommend": ("stages.recommend:RecommendResult",),
     "predict": ("stages.predict:PredictResult",),
+    "serve": ("serving.service:Serving",),
     "show": ("stages.show:ShowResult",),
     "runs ls": ("stages.list_runs:RunsList",),
     "runs show": ("stages.show_run:ShownRun",),

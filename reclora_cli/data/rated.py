@@ -113,10 +113,15 @@ def _rated(said: Mapping[str, Any], store: InteractionsStore, where: str) -> Rat
             raise RecloraError(f"a line says nothing of {key!r}", where=where, hint=hint)
     item = store.find_item(str(said["item"]), where)
     rating = rating_of(said["rating"], store, where)
-    return Rated(item, rating, _seconds(said.get("time"), where))
+    return Rated(item, rating, seconds_of(said.get("time"), where))
 
 
-def _seconds(said: Any, where: str) -> int | None:
+def seconds_of(said: Any, where: str) -> int | None:
+    """Seconds since 1970 of a number of them, or of words as in ISO 8601.
+
+    Raises:
+        RecloraError: neither.
+    """
     if said is None:
         return None
     numeric = isinstance(said, int | float) and not isinstance(said, bool)

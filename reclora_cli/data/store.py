@@ -253,8 +253,16 @@ class InteractionsStore:
 
     def vocabulary(self, field: str) -> pd.Series[Any]:
         """Values of one of ``header.user_fields + item_fields`` in code order."""
-        at = (*self.header.user_fields, *self.header.item_fields).index(field)
-        return pd.read_parquet(self.folder / _vocabulary_file(at))[field]
+        if field not in self._vocabularies:
+            at = (*self.header.user_fields, *self.header.item_fields).index(field)
+            read = pd.read_parquet(self.folder / _vocabulary_file(at))[field]
+            self._vocabularies[field] = read
+        return self._vocabularies[field]
+
+    @cached_property
+    def _vocabularies(self) -> dict[str, pd.Series[Any]]:
+        """Those read so far."""
+        return {}
 
 
 def _vocabulary_file(at: int) -> str:

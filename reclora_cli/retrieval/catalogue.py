@@ -15,6 +15,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+CATALOGUE = "catalogue.faiss"
+"""Its file in an index folder."""
+
 FLAT_ITEMS = 100_000
 WANTED_RECALL = 0.95
 """Of the 10 and of the 100 nearest."""

@@ -41,8 +41,12 @@ class AskedUser:
         Raises:
             UsageError: there is none; names near ones.
         """
+        return cls.at(sources, sources.store.find_user(user))
+
+    @classmethod
+    def at(cls, sources: Sources, who: int) -> AskedUser:
+        """The user whose dense id is ``who``."""
         store = sources.store
-        who = store.find_user(user)
         line = store.users.iloc[who]
         profile = {str(name): str(value) for name, value in line.items() if name != schema.USER}
         return cls(sources, who, str(line[schema.USER]), profile)

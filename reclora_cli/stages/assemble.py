@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ from reclora_cli.scoring.target_free import TargetFreeCrm
 from reclora_cli.stages import locate
 from reclora_cli.stages.crm_texts import open_texts, text_width
 from reclora_cli.workspace import Workspace
+
+if TYPE_CHECKING:
+    from reclora_cli.retrieval.catalogue import CatalogueIndex
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,21 @@ class Sources:
         artefact = locate.index(self.recipe, self.workspace)
         folder = locate.require(artefact, "index", "reclora build-index").path
         return RankedPast.open(folder, self.store, self.recipe.retriever)
+
+    @cached_property
+    def likeness(self) -> RankedPast | None:
+        """``ranked``, where there is an index."""
+        return self.ranked if locate.index(self.recipe, self.workspace).manifest() else None
+
+    @cached_property
+    def catalogue(self) -> CatalogueIndex:
+        """All items by their vectors."""
+        index = locate.require(
+            locate.index(self.recipe, self.workspace), "index", "reclora build-index"
+        )
+        from reclora_cli.retrieval.catalogue import CATALOGUE, CatalogueIndex  # Imports FAISS.
+
+        return CatalogueIndex.load(index.path / CATALOGUE)
 
     @cached_property
     def crm(self) -> CrmScorer:

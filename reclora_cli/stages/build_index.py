@@ -29,13 +29,13 @@ from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.find import find_template
 from reclora_cli.prompt.write import PromptWriter
 from reclora_cli.recipe import Recipe, fingerprint
-from reclora_cli.retrieval.catalogue import CatalogueIndex, Recall
+from reclora_cli.retrieval.catalogue import CATALOGUE, CatalogueIndex, Recall
 from reclora_cli.retrieval.past import REDUCED, rows_asked
 from reclora_cli.retrieval.pca import Reduction
 from reclora_cli.retrieval.ranked import Ranker
 from reclora_cli.retrieval.ranked_file import RANKED, write_ranked
 from reclora_cli.stages import item_vectors, locate
-from reclora_cli.stages.similar import CATALOGUE, SimilarResult, similar
+from reclora_cli.stages.similar import SimilarResult, similar
 from reclora_cli.workspace import Artefact, Manifest, Stopwatch, Workspace, hash_file
 
 __all__ = ["BuildIndexResult", "SimilarResult", "run", "similar"]

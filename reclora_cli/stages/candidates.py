@@ -7,6 +7,7 @@ to the liked behaviour it is most like, in the vectors of the index (FAISS).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,7 @@ from reclora_cli.data.reading.blocks import read_blocks
 from reclora_cli.data.reading.json_lines import broken_line, numbered_lines
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError, UsageError, did_you_mean
-from reclora_cli.retrieval.catalogue import CatalogueIndex
-from reclora_cli.stages import locate
 from reclora_cli.stages.asked_user import AskedUser
-from reclora_cli.stages.similar import CATALOGUE
 
 By = Literal["crm", "similar"]
 Items = NDArray[np.int64]
@@ -60,24 +58,33 @@ class Candidates:
     similarity: Figures | None
 
 
-def pool(asked: AskedUser, genres: tuple[str, ...], file: Path | None) -> Pool:
-    """What the user has not seen, of ``file`` and of ``genres`` where they are given.
+def pool(
+    asked: AskedUser,
+    genres: Sequence[str],
+    named: Items | None,
+    *,
+    where: tuple[str, str] = ("--genre", "--from-candidates"),
+) -> Pool:
+    """What the user has not seen, of ``named`` and of ``genres`` where they are given.
+
+    Args:
+        where: what errors call the two.
 
     Raises:
-        UsageError: an unknown genre or item, or nothing is left.
-        RecloraError, MissingInputError: the file cannot be read.
+        UsageError: an unknown genre, or nothing is left.
     """
     store = asked.sources.store
-    named = np.arange(store.header.items) if file is None else read_candidates(file, store)
-    left = np.intersect1d(named, asked.unseen_items)
-    seen = len(np.unique(named)) - len(left)
+    wanted = np.arange(store.header.items) if named is None else named
+    left = np.intersect1d(wanted, asked.unseen_items)
+    seen = len(np.unique(wanted)) - len(left)
     if genres:
-        left = left[_of_genres(store, genres)[left]]
+        left = left[_of_genres(store, genres, where[0])[left]]
     if not len(left):
+        given = [*([where[0]] if genres else []), *([] if named is None else [where[1]])]
         raise UsageError(
             "nothing is left to recommend that the user has not seen",
-            where=_narrowed(genres, file),
-            hint="Widen what may be recommended." if genres or file else None,
+            where=" and ".join(given) or None,
+            hint="Widen what may be recommended." if given else None,
         )
     return Pool(left, seen)
 
@@ -104,6 +111,14 @@ def best(asked: AskedUser, of: Pool, by: By, count: int, *, with_crm: bool) -> C
     rank = np.empty(len(crm), dtype=np.int64)
     rank[np.argsort(-crm, kind="stable")] = np.arange(1, len(crm) + 1)
     return Candidates(of.items[at], crm[at], rank[at], similarity)
+
+
+def genres_of(store: InteractionsStore) -> list[str]:
+    """What an item's genre may be; nothing where items have none."""
+    column = _genre_column(store)
+    if column is None:
+        return []
+    return sorted({str(name) for name in store.items[column].explode().dropna().unique()})
 
 
 def read_candidates(file: Path, store: InteractionsStore) -> Items:
@@ -146,31 +161,26 @@ def _by_crm(asked: AskedUser, items: Items) -> Figures:
 
 def _by_similarity(asked: AskedUser, items: Items, count: int) -> tuple[Items, Figures]:
     sources = asked.sources
-    index = locate.require(
-        locate.index(sources.recipe, sources.workspace), "index", "reclora build-index"
-    )
     liked = asked.liked_items(sources.recipe.retriever.long)
-    catalogue = CatalogueIndex.load(index.path / CATALOGUE)
-    found, cosines = catalogue.nearest_of(liked, items, count)
+    found, cosines = sources.catalogue.nearest_of(liked, items, count)
     return found.astype(np.int64), cosines.astype(np.float64)
 
 
-def _of_genres(store: InteractionsStore, genres: tuple[str, ...]) -> NDArray[np.bool_]:
+def _of_genres(store: InteractionsStore, genres: Sequence[str], where: str) -> NDArray[np.bool_]:
     """(items,) whether an item is of one of them."""
-    column = next((name for name in (schema.GENRES, schema.GENRE) if name in store.items), None)
+    column = _genre_column(store)
     if column is None:
-        raise UsageError(f"the items of {store.header.dataset} have no genre", where="--genre")
+        raise UsageError(f"the items of {store.header.dataset} have no genre", where=where)
     one_each = store.items[column].reset_index(drop=True).explode()
-    known: dict[str, str] = {str(name).casefold(): str(name) for name in one_each.dropna().unique()}
+    known = {name.casefold(): name for name in genres_of(store)}
     for genre in genres:
         if genre.casefold() not in known:
             hint = did_you_mean(genre, known.values())
-            raise UsageError(f"unknown genre {genre!r}", where="--genre", hint=hint)
+            raise UsageError(f"unknown genre {genre!r}", where=where, hint=hint)
     wanted = [known[genre.casefold()] for genre in genres]
     of_one: pd.Series[bool] = one_each.astype(str).isin(wanted)
     return of_one.groupby(level=0).any().to_numpy()
 
 
-def _narrowed(genres: tuple[str, ...], file: Path | None) -> str | None:
-    given = [*(["--genre"] if genres else []), *([str(file)] if file else [])]
-    return " and ".join(given) or None
+def _genre_column(store: InteractionsStore) -> str | None:
+    return next((name for name in (schema.GENRES, schema.GENRE) if name in store.items), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from reclora_cli.data.new_users import NewUser, NewUsers
 from reclora_cli.retrieval.past import RankedPast
@@ -12,6 +13,9 @@ from reclora_cli.scoring.gate_ablations import OtherRows
 from reclora_cli.scoring.target_free import TargetFreeCrm
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.crm_texts import texts_of_new_users
+
+if TYPE_CHECKING:
+    from reclora_cli.retrieval.catalogue import CatalogueIndex
 
 
 class NewSources(Sources):
@@ -34,6 +38,14 @@ class NewSources(Sources):
         """Ranked when asked, by the vectors of the known ones."""
         known = self._known.ranked
         return RankedPast(self.store, known.vectors, known.long)
+
+    @cached_property
+    def likeness(self) -> RankedPast | None:
+        return self.ranked if self._known.likeness else None
+
+    @cached_property
+    def catalogue(self) -> CatalogueIndex:
+        return self._known.catalogue
 
     @cached_property
     def crm(self) -> CrmScorer:

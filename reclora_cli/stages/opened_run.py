@@ -1,19 +1,48 @@
-"""An LM with a run's adapter, ready to be asked: what evaluate, recommend and predict share."""
+"""An LM with a run's adapter, ready to be asked: what evaluate, recommend, predict
+and serve share."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from reclora_cli.lora.adapters import Adapter, open_adapter
 from reclora_cli.processes import ALONE, Processes
 from reclora_cli.progress import SILENT, Progress
+from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import Answered, answer
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages.assemble import Sources, Speaker, load_speaker
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """n questions as the LM is asked them; questions of several users may stand in one.
+
+    Attributes:
+        encoded: token ids.
+        representation: (n, d) what the gate reads of each; ``None`` without a gate.
+    """
+
+    encoded: EncodedPrompts
+    representation: NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    @classmethod
+    def together(cls, parts: Sequence[tuple[Prompts, Sequence[int]]]) -> Prompts:
+        """The chosen prompts of each part, one part after the other; of one run all, at least one
+        chosen."""
+        rows = [one.encoded[at].tolist() for one, chosen in parts for at in chosen]
+        read = [one.representation[list(at)] for one, at in parts if one.representation is not None]
+        return cls(EncodedPrompts.from_lists(rows), np.concatenate(read) if read else None)
 
 
 @dataclass(frozen=True)
@@ -61,13 +90,36 @@ class OpenedRun:
             sources: of the run's recipe; what the questions' users, items and ends belong to.
             batch_tokens: padded prompt tokens of one forward pass.
         """
+        return self.answer_prompts(
+            self.prompts(sources, questions),
+            progress,
+            batch_tokens=batch_tokens,
+            keep_gates=keep_gates,
+        )
+
+    def prompts(self, sources: Sources, questions: Questions) -> Prompts:
+        """The questions, read and tokenised."""
         positions = sources.prompt_behaviours(questions, self.recipe.prompt.behaviours)
+        return Prompts(
+            self.speaker.encode(sources.writer, questions.users, questions.items, positions),
+            sources.gate_input(questions),
+        )
+
+    def answer_prompts(
+        self,
+        prompts: Prompts,
+        progress: Progress = SILENT,
+        *,
+        batch_tokens: int,
+        keep_gates: bool = False,
+    ) -> Answered:
+        """As ``answer``, of prompts that may come from several sources."""
         return answer(
             self.speaker.lm.model,
             self.adapter,
             self.speaker.answers,
-            self.speaker.encode(sources.writer, questions.users, questions.items, positions),
-            sources.gate_input(questions),
+            prompts.encoded,
+            prompts.representation,
             device=self.device,
             batch_tokens=batch_tokens,
             keep_gates=keep_gates,

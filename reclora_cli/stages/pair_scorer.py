@@ -19,6 +19,7 @@ from reclora_cli.data.histories import NOW
 from reclora_cli.data.lookup_many import SEVERAL, UNKNOWN
 from reclora_cli.data.new_users import NewUser
 from reclora_cli.data.pairs import Pairs
+from reclora_cli.data.store import InteractionsStore
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.scoring.kept_pairs import RECORD, Records
 from reclora_cli.scoring.questions import Questions
@@ -72,8 +73,6 @@ class PairScorer:
         _add(found, pairs.items == UNKNOWN, Note.UNKNOWN_ITEM)
         _add(found, pairs.items == SEVERAL, Note.SEVERAL_ITEMS)
         _add(found, ~known_user, Note.UNKNOWN_USER)
-        at = np.flatnonzero(known_item)
-        _add(found, at[~self._seen_items[pairs.items[at]]], Note.UNSEEN_ITEM)
         self._known(pairs, np.flatnonzero(known_item & known_user), found, progress)
         self._strangers(pairs, np.flatnonzero(known_item & ~known_user), found, progress)
         return found
@@ -85,11 +84,7 @@ class PairScorer:
             return
         store = self.sources.store
         questions = Questions.of_pairs(store, pairs.users[at], pairs.items[at], pairs.times[at])
-        users, ends = questions.users, questions.ends
-        _add(found, at[~store.seen_users[users]], Note.UNSEEN_USER)
-        _add(found, at[ends == store.user_start[users]], Note.NO_PAST)
-        earlier = (pairs.times[at] == NOW) & (ends < store.user_start[users + 1])
-        _add(found, at[earlier], Note.RATED)
+        found["note"][at] |= notes(store, questions, pairs.times[at])
         found["probability"][at] = self.answers(self.sources, questions, progress)
 
     def _strangers(
@@ -98,15 +93,34 @@ class PairScorer:
         if len(at):
             nobody = np.zeros(len(at), dtype=np.int64)
             questions = Questions(nobody, pairs.items[at], nobody)
+            unseen = ~self.sources.store.seen_items[pairs.items[at]]
+            _add(found, at[unseen], Note.UNSEEN_ITEM)
             found["probability"][at] = self.answers(self._stranger, questions, progress)
 
     @cached_property
     def _stranger(self) -> NewSources:
         return NewSources(self.sources, [NewUser()])
 
-    @property
-    def _seen_items(self) -> NDArray[np.bool_]:
-        return self.sources.store.seen_items
+
+def notes(
+    store: InteractionsStore, questions: Questions, times: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """(n,) what is to be said of questions about known users and items.
+
+    Args:
+        times: (n,) when each is asked, or ``NOW``.
+    """
+    users, ends = questions.users, questions.ends
+    rated = (times == NOW) & (ends < store.user_start[users + 1])
+    found = np.zeros(len(questions), dtype=np.uint8)
+    for flag, where in (
+        (Note.UNSEEN_USER, ~store.seen_users[users]),
+        (Note.NO_PAST, ends == store.user_start[users]),
+        (Note.UNSEEN_ITEM, ~store.seen_items[questions.items]),
+        (Note.RATED, rated),
+    ):
+        found[where] |= np.uint8(flag)
+    return found
 
 
 def _add(found: Records, where: NDArray[Any], note: Note) -> None:

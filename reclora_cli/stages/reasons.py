@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from reclora_cli.data import schema
 from reclora_cli.retrieval.past import RankedPast
 from reclora_cli.scoring.questions import Positions, Questions
-from reclora_cli.stages import locate
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.population import Population
 
@@ -67,8 +66,7 @@ def reasons(
         gate_weights: (n, P, K) of the questions; ``None`` without a gate, as ``average``.
     """
     positions = sources.prompt_behaviours(questions, sources.recipe.prompt.behaviours)
-    index = locate.index(sources.recipe, sources.workspace)
-    ranked = sources.ranked if index.manifest() is not None else None
+    ranked = sources.likeness
     return [
         Reason(
             _most_alike(sources, ranked, int(item), read[read >= 0]),

@@ -23,13 +23,13 @@ from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import Answered
-from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import locate, population, recommended_table, runs
 from reclora_cli.stages.asked_user import AskedUser
 from reclora_cli.stages.assemble import Sources
-from reclora_cli.stages.candidates import By, Candidates, best, pool
+from reclora_cli.stages.candidates import By, Candidates, best, pool, read_candidates
 from reclora_cli.stages.contestants import lack_of_crm
 from reclora_cli.stages.opened_run import OpenedRun
+from reclora_cli.stages.population import Population
 from reclora_cli.stages.reasons import LeaningExpert, LikeBehaviour, reasons
 from reclora_cli.workspace import Stopwatch, Workspace
 
@@ -142,8 +142,9 @@ def run(
     runs.check_inputs(chosen, workspace)
     known = Sources(chosen.recipe, workspace, devices.pick(device), progress)
     asked = _who(known, user, history, profile)
-    of = pool(asked, genres, from_candidates)
-    crm = _trained_crm(chosen.recipe, workspace)
+    named = read_candidates(from_candidates, known.store) if from_candidates else None
+    of = pool(asked, genres, named, where=("--genre", str(from_candidates)))
+    crm = trained_crm(chosen.recipe, workspace)
     by = by or ("crm" if crm else "similar")
     if by == "crm" and crm is None:
         raise MissingInputError(
@@ -208,7 +209,7 @@ def _who(
     return AskedUser.new(known, rated, said)
 
 
-def _trained_crm(recipe: Recipe, workspace: Workspace) -> str | None:
+def trained_crm(recipe: Recipe, workspace: Workspace) -> str | None:
     """The name of the recipe's CRM, if it can be asked."""
     return None if lack_of_crm(recipe, workspace) else locate.crm(recipe, workspace).name
 
@@ -221,25 +222,40 @@ def _recommended(
     recipe: Recipe,
     progress: Progress,
 ) -> list[Recommendation]:
-    """The candidates in the order of P(yes), the first ``top``; ties as the candidates stood."""
-    sources, questions = asked.sources, asked.ask(found.items)
-    folder = chosen.artefact.path / "adapter"
-    opened = OpenedRun.load(chosen.recipe, folder, sources.device, progress)
+    """Ask the run's LLM about the candidates."""
+    folder, gated = chosen.artefact.path / "adapter", locate.needs_crm(chosen.recipe)
+    opened = OpenedRun.load(chosen.recipe, folder, asked.sources.device, progress)
     answered = opened.answer(
-        sources,
-        questions,
+        asked.sources,
+        asked.ask(found.items),
         progress,
         batch_tokens=recipe.evaluate.batch_tokens,
-        keep_gates=locate.needs_crm(chosen.recipe),
+        keep_gates=gated,
     )
+    average = population.read(chosen.artefact.path) if gated else None
+    return ordered(asked, found, answered, top, average)
+
+
+def ordered(
+    asked: AskedUser,
+    found: Candidates,
+    answered: Answered,
+    top: int,
+    average: Population | None,
+) -> list[Recommendation]:
+    """The candidates in the order of P(yes), the first ``top``; ties as the candidates stood.
+
+    Args:
+        answered: what the LLM says of each candidate.
+        average: the run's average user; ``None`` without a gate.
+    """
     order = np.argsort(-answered.probability, kind="stable")[:top]
     gates = answered.gate_weights
-    gated = locate.needs_crm(chosen.recipe)
     why = reasons(
-        sources,
-        Questions(questions.users[order], questions.items[order], questions.ends[order]),
+        asked.sources,
+        asked.ask(found.items[order]),
         None if gates is None else gates[order],
-        population.read(chosen.artefact.path) if gated else None,
+        average,
     )
     return [
         _recommendation(rank, int(at), asked, found, answered, reason.behaviours, reason.experts)

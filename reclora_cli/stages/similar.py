@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from reclora_cli.data import schema
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.recipe import Recipe
-from reclora_cli.retrieval.catalogue import CatalogueIndex
+from reclora_cli.retrieval.catalogue import CATALOGUE, CatalogueIndex
 from reclora_cli.stages import locate
 from reclora_cli.workspace import Workspace
-
-CATALOGUE = "catalogue.faiss"
 
 
 @dataclass(frozen=True)
