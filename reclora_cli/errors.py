@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_CLOSE = 0.6
+
 
 class RecloraError(ValueError):
     """Something went wrong that the user can understand and mend.
@@ -52,10 +54,20 @@ class CheckError(RecloraError):
     exit_code = 4
 
 
-def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
-    """A sentence naming the closest known names, or all of them when none is close."""
+def did_you_mean(
+    name: str, known: Iterable[str], limit: int = 3, *, by_beginning: bool = False
+) -> str:
+    """A sentence naming the closest known names, or all of them when none is close.
+
+    Args:
+        by_beginning: ``name`` may be a beginning, as of runs, whose names end in a hash.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=limit, cutoff=0.6)
+    close = difflib.get_close_matches(name, names, n=limit, cutoff=_CLOSE)
+    if not close and by_beginning:
+        begun = {one: one[: len(name)] for one in names}
+        near = difflib.get_close_matches(name, set(begun.values()), n=limit, cutoff=_CLOSE)
+        close = [one for beginning in near for one in names if begun[one] == beginning][:limit]
     if close:
         return f"Did you mean {' or '.join(close)}?"
     return f"Known: {', '.join(names)}." if names else "None is known here."

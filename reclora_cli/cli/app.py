@@ -15,6 +15,7 @@ from reclora_cli.cli.commands import (
     explain,
     export,
     finetune,
+    init,
     overview,
     predict,
     prepare,
@@ -46,6 +47,7 @@ def _mount(panel: str, module: object, name: str) -> None:
 app.callback(invoke_without_command=True)(overview.command)
 _mount(DATA, prepare, "prepare")
 _mount(DATA, build_index, "build-index")
+_mount(DATA, init, "init")
 _mount(TRAIN, pretrain_crm, "pretrain-crm")
 _mount(TRAIN, finetune, "finetune")
 _mount(EVALUATE, evaluate, "evaluate")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import typer
 
@@ -10,12 +10,25 @@ from reclora_cli.cli.console import Console
 from reclora_cli.errors import did_you_mean
 
 
-def choice(console: Console, question: str, names: Sequence[str]) -> str:
-    """One of ``names``, by name or number; Enter takes the first."""
+def choice(
+    console: Console,
+    question: str,
+    names: Sequence[str],
+    notes: Mapping[str, str] | None = None,
+    *,
+    default: str | None = None,
+) -> str:
+    """One of ``names``, by name or number; Enter takes ``default``, else the first.
+
+    Args:
+        notes: name -> what is said beside it.
+    """
+    numbers, width = len(str(len(names))), max(map(len, names))
     for number, name in enumerate(names, start=1):
-        console.say(f"  {number}  {name}")
+        note = (notes or {}).get(name, "")
+        console.say(f"  {number:{numbers}}  {f'{name:{width}}  {note}' if note else name}")
     while True:
-        given = str(typer.prompt(question, default=names[0], err=True)).strip()
+        given = str(typer.prompt(question, default=default or names[0], err=True)).strip()
         if given in names:
             return given
         if given.isdecimal() and 1 <= int(given) <= len(names):
@@ -23,9 +36,18 @@ def choice(console: Console, question: str, names: Sequence[str]) -> str:
         console.say(f"{given!r} is not one of them. {did_you_mean(given, names)}")
 
 
-def text(question: str) -> str:
-    """What the person types; not empty."""
-    return str(typer.prompt(question, err=True)).strip()
+def text(question: str, default: str | None = None) -> str:
+    """What the person types, not empty; Enter takes ``default`` where there is one."""
+    return str(typer.prompt(question, default=default, err=True)).strip()
+
+
+def number(console: Console, question: str, default: int) -> int:
+    """A whole number from 1; Enter takes ``default``."""
+    while True:
+        given = text(question, str(default))
+        if given.isdecimal() and int(given) > 0:
+            return int(given)
+        console.say(f"{given!r} is no whole number from 1.")
 
 
 def text_or_nothing(question: str) -> str:

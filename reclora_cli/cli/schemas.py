@@ -28,6 +28,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "stages.audit:AuditResult",
         "stages.init_recipe:InitRecipeResult",
     ),
+    "init": ("stages.write_recipe:NewRecipe",),
     "build-index": ("stages.build_index:BuildIndexResult", "stages.similar:SimilarResult"),
     "pretrain-crm": (
         "stages.pretrain_crm:PretrainCrmResult",

@@ -19,6 +19,7 @@ from reclora_cli.cli import ask
 from reclora_cli.cli.console import Console
 from reclora_cli.cli.errors import explained
 from reclora_cli.cli.options import OutputOptions, PlaceOptions, RecipeOptions, RunningOptions
+from reclora_cli.cli.recipe_checks import check_method, check_names
 from reclora_cli.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
@@ -141,8 +142,8 @@ class Session:
         }
         loaded, origins = recipe.load_traced(name, method=method, **layers)
         if method is not None:
-            _check_method(method, loaded, recipe.load_traced(name, **layers)[0])
-        _check_source(loaded)
+            check_method(method, loaded, recipe.load_traced(name, **layers)[0])
+        check_names(loaded)
         return loaded, origins
 
     def has_run(self, recipe: Recipe) -> bool:
@@ -203,15 +204,18 @@ class Session:
             self.ensure(stage, recipe, running)
         return self.call(stage, recipe, **options)
 
-    def required(self, what: str, option: str, meaning: str) -> str:
+    def required(self, what: str, option: str, meaning: str, *, default: str | None = None) -> str:
         """``what`` as a person types it.
+
+        Args:
+            default: what Enter takes.
 
         Raises:
             UsageError: nobody is there to be asked.
         """
         if not self.console.interactive:
             raise UsageError(f"which {what}?", where=option, hint=f"Give {meaning}.")
-        return ask.text(what.capitalize())
+        return ask.text(what.capitalize(), default)
 
     def _say_yes(self, question: str) -> bool:
         self.console.say(f"{question} Yes, as --yes says.")
@@ -239,38 +243,6 @@ def require_ratings(recipe: Recipe, what: str) -> None:
             where="task",
             hint="Name a dataset of ratings: --recipe ml-1m.",
         )
-
-
-def _check_method(method: str, chosen: Recipe, own: Recipe) -> None:
-    """Refuse a method that makes the recipe one of another task: its other settings would not fit.
-
-    Args:
-        own: the recipe without the method.
-
-    Raises:
-        UsageError: the tasks differ.
-    """
-    if chosen.task != own.task:
-        source, sequences = own.data.source, own.task == "next"
-        like = f"--recipe lastfm or {source}-next, say" if not sequences else "ilora, llara or lora"
-        raise UsageError(
-            f"{method} is a method of the task {chosen.task}, and the recipe of {source} is of the "
-            f"task {own.task}",
-            where="--method",
-            hint=f"Choose what fits: {like}.",
-        )
-
-
-def _check_source(recipe: Recipe) -> None:
-    source = recipe.data.source
-    if recipe.task == "rate" and source in catalog.SEQUENCE_DATASETS:
-        raise UsageError(
-            f"{source} holds sequences, no ratings",
-            where="task",
-            hint=f"--recipe {source}",
-        )
-    if recipe.data.tables is None and source not in catalog.SEQUENCE_DATASETS:
-        catalog.DATASETS.check(source, where="data.source")
 
 
 def existing(path: Path | None) -> Path | None:

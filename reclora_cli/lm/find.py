@@ -11,6 +11,11 @@ from typing import Any
 from reclora_cli.catalog import PACKAGED_LMS
 from reclora_cli.errors import MissingInputError, RecloraError, UsageError, did_you_mean
 from reclora_cli.progress import SILENT, Progress
+from reclora_cli.recipe.load import LLMS
+from reclora_cli.recipe.load import names as recipe_names
+
+ENCODER = "all-minilm-l6-v2"
+"""Packaged too, and answers no question."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -58,11 +63,28 @@ def find(name: str, progress: Progress = SILENT) -> LmPlace:
 
         folder = snapshot(name, progress)
         return LmPlace(name, folder, f"{name}@{folder.name[:12]}")
-    raise UsageError(
+    raise _unknown(name)
+
+
+def check_name(name: str) -> None:
+    """Refuse what can be no LM's name. Whether a path or a hub id leads somewhere is not asked.
+
+    Raises:
+        UsageError: it is none of what ``find`` takes.
+    """
+    there = Path(name).expanduser().exists()
+    if not (name in PACKAGED_LMS or there or _is_path(name) or _is_hub_id(name)):
+        raise _unknown(name)
+
+
+def _unknown(name: str) -> UsageError:
+    asked = [one for one in PACKAGED_LMS if one != ENCODER]
+    return UsageError(
         f"unknown LM {name!r}: "
-        "not a packaged name, a model folder, a .gguf file or a hub id (owner/name)",
+        "not a packaged name, a shipped setting, a model folder, a .gguf file or a hub id "
+        "(owner/name)",
         where="--llm",
-        hint=did_you_mean(name, PACKAGED_LMS),
+        hint=did_you_mean(name, [*asked, *recipe_names(LLMS)]),
     )
 
 

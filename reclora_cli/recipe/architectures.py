@@ -17,8 +17,8 @@ from reclora_cli.recipe.section import PositiveInt, Section
 class _Heads(Section):
     """Multi-head attention."""
 
-    layers: PositiveInt
-    heads: PositiveInt
+    layers: PositiveInt = Field(description="of self-attention")
+    heads: PositiveInt = Field(description="of attention")
     width: PositiveInt = Field(description="of attention, over all heads")
 
     @model_validator(mode="after")
@@ -39,13 +39,13 @@ class SASRecRecipe(_Heads):
 class DCNv2Recipe(Section):
     """DCN V2's cross network."""
 
-    cross_layers: PositiveInt
+    cross_layers: PositiveInt = Field(description="layers of the cross network")
 
 
 class GRU4RecRecipe(Section):
     """GRU4Rec's recurrent network."""
 
-    layers: PositiveInt
+    layers: PositiveInt = Field(description="stacked GRU layers")
     width: PositiveInt = Field(description="of the state")
 
 

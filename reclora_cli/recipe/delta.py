@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -34,12 +35,28 @@ def delta_yaml(recipe: Recipe, extends: str, comment: str) -> str:
         extends: name of a shipped recipe.
         comment: lines that head the file.
     """
+    head = "".join(f"# {line}\n" for line in comment.splitlines())
+    tree = {"extends": extends, **difference(recipe, extends)}
+    return head + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)
+
+
+def difference(recipe: Recipe, extends: str | Path) -> dict[str, Any]:
+    """What a file that extends another recipe, by name or place, must say to be ``recipe``."""
     model = recipe.crm.model  # Named where it is not what would be read: settings go by it.
     below = load(extends, values={"crm.model": model}).model_dump(mode="json")
     below["crm"]["model"] = load(extends).crm.model
-    head = "".join(f"# {line}\n" for line in comment.splitlines())
-    tree = {"extends": extends, **_difference(below, recipe.model_dump(mode="json"))}
-    return head + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)
+    return _difference(below, recipe.model_dump(mode="json"))
+
+
+def dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= dotted(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -107,12 +108,14 @@ def merged(tree: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
 def from_tree(tree: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     """Validate a whole tree; every wrong key and value is named in one error."""
     try:
-        return Recipe.model_validate_json(json.dumps(tree))
+        recipe = Recipe.model_validate_json(json.dumps(tree))
     except ValidationError as error:
         lines = [_sentence(problem) for problem in error.errors()]
         raise UsageError(
             "the recipe does not fit:\n" + "\n".join(f"  {line}" for line in lines), where=where
         ) from None
+    _check_grid(recipe, where)
+    return recipe
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -147,7 +150,10 @@ def _locate(name: str | Path, folder: str = "") -> Path:
     path = Path(name)
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
-            raise MissingInputError("no such recipe file", where=str(path))
+            beside = [str(path.with_name(one.name)) for one in path.parent.glob("*.y*ml")]
+            close = did_you_mean(str(path), [*beside, *names(folder)])
+            hint = close if close.startswith("Did") else "`reclora init` writes one, by questions."
+            raise MissingInputError("no such recipe file", where=str(path), hint=hint)
         return path
     shipped = recipes_folder() / folder / f"{name}.yaml"
     if not shipped.is_file():
@@ -224,9 +230,36 @@ def _sentence(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         *section, key = problem["loc"]
         return f"{place}: unknown key. {did_you_mean(str(key), _keys_at(section))}"
+    if problem["type"] == "literal_error" and isinstance(problem["input"], str):
+        return f"{place}: {_not_among(problem['input'], problem['ctx']['expected'])}"
     if problem["type"] == "missing":
         return f"{place}: missing"
     return f"{place}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+
+
+def _not_among(given: str, expected: str) -> str:
+    """A sentence about a choice; ``expected`` as pydantic tells it: 'recent', 'mixed' or 'x'."""
+    choices = re.findall(r"'([^']*)'", expected)
+    close = did_you_mean(given, choices)
+    listed = f"{given!r} is none of {', '.join(choices)}"
+    return listed if close.startswith("Known") else f"{listed}. {close}"
+
+
+def _check_grid(recipe: Recipe, where: str) -> None:
+    """Keys of ``tune.grid`` are keys of the recipe.
+
+    Raises:
+        UsageError: some are not; all are named.
+    """
+    lines = []
+    for key in recipe.tune.grid or {}:
+        parts = key.split(".")
+        for at, part in enumerate(parts):
+            if part not in (known := _keys_at(parts[:at])):
+                lines.append(f"  tune.grid: unknown key {key}. {did_you_mean(part, known)}")
+                break
+    if lines:
+        raise UsageError("the recipe does not fit:\n" + "\n".join(lines), where=where)
 
 
 def _keys_at(place: Sequence[Any]) -> list[str]:

@@ -100,7 +100,7 @@ class CrmRecipe(Section):
     dnn_layers: tuple[PositiveInt, ...] = Field(
         description="hidden widths of the MLP", min_length=1
     )
-    dropout: Fraction
+    dropout: Fraction = Field(description="of the layers that the model drops out in")
     autoint: AutoIntRecipe
     caser: CaserRecipe
     ctr_bert: CTRBERTRecipe
@@ -119,14 +119,14 @@ class CrmRecipe(Section):
     representation: Literal["final", "pre_mlp"] = Field(
         description="R_c: the MLP's last hidden layer (authors' code) or its input (Eq. 3, 12)"
     )
-    learning_rate: PositiveFloat
+    learning_rate: PositiveFloat = Field(description="of AdamW")
     warm_up: Fraction = Field(description="share of the steps with rising learning rate")
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = Field(description="of AdamW, not of embeddings")
     embedding_decay: Annotated[float, Field(ge=0)] = Field(
         description="weight decay of the embedding tables; weight_decay is that of all else"
     )
-    batch_size: PositiveInt
-    epochs: PositiveInt
+    batch_size: PositiveInt = Field(description="rows per optimizer step")
+    epochs: PositiveInt = Field(description="passes over the training rows, at most")
     evaluations_per_epoch: PositiveInt = Field(description="validation passes in each epoch")
     patience: PositiveInt = Field(description="validation passes without gain before stopping")
     stop_on: Literal["all", "seen", "unseen", "as-test"] = Field(
@@ -163,11 +163,13 @@ def section_name(model: str) -> str:
 class AdapterRecipe(Section):
     """What is trained inside the frozen LM."""
 
-    kind: Literal["none", "lora", "meta"]
+    kind: Literal["none", "lora", "meta"] = Field(
+        description="none: the frozen LM; lora: one, through PEFT; meta: experts under a gate"
+    )
     experts: PositiveInt = Field(description="K; 1 drops the gate")
     rank: PositiveInt = Field(description="r of each expert")
     alpha: PositiveFloat = Field(description="the update is scaled by alpha / rank")
-    dropout: Fraction
+    dropout: Fraction = Field(description="of what each expert reads")
     targets: tuple[str, ...] = Field(description="names of the projections to adapt", min_length=1)
     mixing: Literal["product", "weights", "full"] = Field(
         description="product: Eq. 11; weights: the authors' code; full: a predicted K x K core"
@@ -193,8 +195,8 @@ class GateRecipe(Section):
         "weights are 1 / K; crm: half of the experts lean to rows that the CRM calls likely; "
         "auto: crm where it can be (normalise standard, norm after, R_c final), else random"
     )
-    hidden: PositiveInt
-    dropout: Fraction
+    hidden: PositiveInt = Field(description="units between R_c and the experts")
+    dropout: Fraction = Field(description="of the hidden units")
     temperature: PositiveFloat = Field(description="tau of the softmax")
     norm: Literal["after", "before"] = Field(
         description="LayerNorm after the first linear layer (Eq. 13) or before it (authors' code)"
@@ -208,7 +210,9 @@ class PromptRecipe(Section):
     """The text a row becomes."""
 
     template: str = Field(description="name of a prompt template in the catalogue")
-    behaviours: PromptPolicy
+    behaviours: PromptPolicy = Field(
+        description="the latest, those most like the target, or each shot as two prompts (ReLLa)"
+    )
     history: NonNegativeInt = Field(description="behaviours written into the prompt")
     texts: TextsRecipe | None = Field(description="wordings in place of the template's")
 
@@ -217,17 +221,17 @@ class FinetuneRecipe(Section):
     """Few-shot tuning of the adapter; CRM and LM stay frozen."""
 
     shots: PositiveInt = Field(description="training rows sampled; smaller budgets are nested")
-    epochs: PositiveInt
+    epochs: PositiveInt = Field(description="passes over the shots")
     batch_size: PositiveInt = Field(description="rows per optimizer step")
     loss: Literal["tokens", "answers"] = Field(
         description="tokens: cross-entropy of the answer's tokens over the vocabulary (the "
         "papers); answers: of yes against no at the first of them, as scoring reads it"
     )
-    learning_rate: PositiveFloat
+    learning_rate: PositiveFloat = Field(description="of AdamW, at its highest")
     gate_learning_rate: PositiveFloat | None = Field(
         description="learning rate of the gates; null: learning_rate"
     )
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = Field(description="of AdamW")
     warm_up: Fraction = Field(description="share of the steps with rising learning rate")
     schedule: Literal["linear", "cosine"] = Field(
         description="how the learning rate falls towards zero after the warm-up"
@@ -250,10 +254,10 @@ class FinetuneRecipe(Section):
 class EvaluateRecipe(Section):
     """What is scored, and how sure the figures are."""
 
-    split: Literal["valid", "test"]
+    split: Literal["valid", "test"] = Field(description="whose rows are scored")
     rows: NonNegativeInt = Field(description="size of a seeded subset; 0 means every row")
     resamples: PositiveInt = Field(description="bootstrap resamples")
-    confidence: Annotated[float, Field(gt=0, lt=1)]
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(description="of the intervals")
     batch_tokens: PositiveInt = Field(description="prompt tokens in one scoring forward pass")
 
 
@@ -280,7 +284,7 @@ class Recipe(Section):
     task: Literal["rate", "next"] = Field(
         description="rate: will this user like this item; next: which candidate comes next"
     )
-    seed: NonNegativeInt
+    seed: NonNegativeInt = Field(description="of every random choice but candidates")
     data: DataRecipe
     next: NextRecipe
     lm: LmRecipe

@@ -210,14 +210,14 @@ def _states(paths: Sequence[Path]) -> list[os.stat_result]:
 
 
 def _called(name: str, entries: Sequence[CacheEntry]) -> CacheEntry:
-    exact = [one for one in entries if name in {one.name, one.name.partition("/")[2]}]
-    begun = [one for one in entries if one.ours and one.name.partition("/")[2].startswith(name)]
+    exact = [one for one in entries if name in {one.name, _short(one.name)}]
+    begun = [one for one in entries if one.ours and _short(one.name).startswith(name)]
     found = exact or begun
     if len(found) != 1:
         what = f"several entries begin with {name!r}" if found else f"no entry is called {name!r}"
-        raise UsageError(
-            what, where="NAME", hint=did_you_mean(name, [one.name for one in found or entries])
-        )
+        names = [one.name if "/" in name else _short(one.name) for one in found or entries]
+        hint = did_you_mean(name, names, by_beginning=True)
+        raise UsageError(what, where="NAME", hint=hint)
     if not found[0].ours:
         raise UsageError(
             f"{found[0].name} was not put here by reclora, which never removes it", where="NAME"
@@ -265,3 +265,8 @@ def _held(path: Path) -> Iterator[None]:
         return
     with FileLock(lock, timeout=0):
         yield
+
+
+def _short(name: str) -> str:
+    """Without the folder: ``lm/smollm2`` is ``smollm2``."""
+    return name.partition("/")[2]

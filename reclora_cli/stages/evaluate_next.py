@@ -204,7 +204,7 @@ def _reference(found: Sequence[NextContestant], wanted: str | None) -> int:
     raise UsageError(
         f"{wanted!r} is none of the models, or several",
         where="--reference",
-        hint=did_you_mean(wanted, names),
+        hint=did_you_mean(wanted, names, by_beginning=True),
     )
 
 

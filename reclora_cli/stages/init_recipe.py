@@ -34,27 +34,28 @@ class InitRecipeResult:
 
 
 def run(
-    file: Path, target: Path, *, dataset: str | None = None, force: bool = False
+    file: Path,
+    target: Path,
+    *,
+    dataset: str | None = None,
+    force: bool = False,
+    extends: str = "base",
 ) -> InitRecipeResult:
     """Guess from ``file`` and the files beside it, and write the recipe ``target``.
 
     Args:
         dataset: what to call it; by default after the file.
         force: write over a recipe that is there.
+        extends: the shipped recipe that it extends: ``base``, or ``next``.
 
     Raises:
         UsageError: ``target`` is there already, or is no YAML file.
         MissingInputError: there is no ``file``.
         RecloraError: ``file`` cannot be read as a table, or ``target`` cannot be written.
     """
-    if target.suffix not in {".yaml", ".yml"}:
-        raise UsageError("a recipe is a .yaml file", where=str(target))
-    if target.exists() and not force:
-        raise UsageError(
-            "this file exists already", where=str(target), hint="Name another, or add --force."
-        )
+    require_free(target, force=force)
     guess = guess_recipe(file, dataset)
-    _write(target, recipe_text(guess, target.absolute().parent))
+    write(target, recipe_text(guess, target.absolute().parent, extends))
     return InitRecipeResult(
         recipe=str(target),
         dataset=guess.name,
@@ -64,14 +65,33 @@ def run(
     )
 
 
-def _write(target: Path, text: str) -> None:
+def require_free(target: Path, *, force: bool) -> None:
+    """Refuse a place where no recipe may be written.
+
+    Raises:
+        UsageError: it is no YAML file, or there already and not to be replaced.
+    """
+    if target.suffix not in {".yaml", ".yml"}:
+        raise UsageError("a recipe is a .yaml file", where=str(target))
+    if target.exists() and not force:
+        raise UsageError(
+            "this file exists already", where=str(target), hint="Name another, or add --force."
+        )
+
+
+def write(target: Path, text: str) -> None:
+    """Write a recipe.
+
+    Raises:
+        RecloraError: nothing can be written there.
+    """
     try:
         write_text(target, text)
     except OSError as error:
         raise RecloraError(
             f"cannot be written ({error.strerror})",
             where=str(target),
-            hint="Give --init another place.",
+            hint="Give it another place.",
         ) from error
 
 

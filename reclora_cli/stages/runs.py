@@ -274,7 +274,7 @@ def _called(name: str, known: Sequence[Named], where: str) -> Named:
     if len(found) != 1:
         what = f"several runs begin with {name!r}" if found else f"no run is called {name!r}"
         names = [run.name for run in found or known]
-        raise UsageError(what, where=where, hint=did_you_mean(name, names))
+        raise UsageError(what, where=where, hint=did_you_mean(name, names, by_beginning=True))
     return found[0]
 
 

@@ -244,7 +244,7 @@ def _reference(contestants: Sequence[Contestant], wanted: str | None) -> int:
     raise UsageError(
         f"the reference {wanted!r} is not evaluated",
         where="--reference",
-        hint=did_you_mean(wanted, names),
+        hint=did_you_mean(wanted, names, by_beginning=True),
     )
 
 

@@ -11,6 +11,7 @@ from reclora_cli.stages import show_recipe
 from reclora_cli.stages.cache import CacheEntry, CacheList, PrunedCache
 from reclora_cli.stages.doctor import Check, Diagnosis
 from reclora_cli.stages.show_recipe import ShownRecipe
+from reclora_cli.stages.write_recipe import NewRecipe
 
 LONG_RUN = "reclora-uniform-gate-k16-70000-42bd19fc"
 
@@ -24,6 +25,15 @@ def run(name: str, **changes: Any) -> Holding:
     written = "2026-11-21T20:47:42+00:00"
     values = {"state": "finished", "written": written, "figures": figures, **changes}
     return Holding("run", name, "ml-1m", **values)
+
+
+def new_recipe() -> NewRecipe:
+    settings = {"crm.model": "din", "finetune.shots": 512, "adapter.targets": ["q_proj"]}
+    guessed = {"file": "CSV, values separated by ','", "user": "userId"}
+    check = ["from which rating on is it a like? like_from is 4"]
+    return NewRecipe(
+        "my.yaml", "my-data", "rate", settings, guessed, check, "reclora prepare --recipe my.yaml"
+    )
 
 
 def home() -> Overview:

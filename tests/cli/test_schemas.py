@@ -20,6 +20,7 @@ MADE_UP: list[tuple[str, Any]] = [
     ("", results_of_tools.home()),
     ("prepare", results.prepare()),
     ("prepare", results.audit()),
+    ("init", results_of_tools.new_recipe()),
     ("build-index", results.build_index()),
     ("build-index", results.similar()),
     ("pretrain-crm", results.pretrain_crm()),

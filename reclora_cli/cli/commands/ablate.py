@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reclora_cli import processes
+from reclora_cli.cli import choices
 from reclora_cli.cli.options import (
     OutputOptions,
     PlaceOptions,
@@ -16,7 +17,6 @@ from reclora_cli.cli.options import (
     grouped,
 )
 from reclora_cli.cli.session import Session, session
-from reclora_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from reclora_cli.pipeline.grid import Grid
@@ -120,6 +120,8 @@ def command(
         if variants == "list":
             opened.console.result(view.known(), view.variants())
             return
+        if not (tables or figures or variants):
+            tables = [choices.experiment(opened)]
         grids = _grids(tables, figures, variants, size.value, seeds, recipe_options)
         grids = [one.with_alignment(clusters, cluster_rows) for one in grids]
         if not dry_run:
@@ -150,12 +152,6 @@ def _grids(
     names = [f"table-{name}" if name.isdigit() else name for name in tables or ()]
     names += [f"figure-{name}" for name in figures or ()]
     chosen = [name.strip() for name in (variants or "").split(",") if name.strip()]
-    if not names and not chosen:
-        raise UsageError(
-            "nothing is named to compare",
-            where="reclora ablate",
-            hint="Say --table 3, --table ilora, --figure 4, or --variants uniform-gate.",
-        )
     overrides = [*(options.overrides or ())]
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")

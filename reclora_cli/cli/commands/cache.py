@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from reclora_cli.cli import ask
 from reclora_cli.cli.options import OutputOptions, PlaceOptions, grouped
-from reclora_cli.cli.session import session
+from reclora_cli.cli.session import Session, session
 from reclora_cli.errors import UsageError
 
 _SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
@@ -63,6 +64,8 @@ def prune(
         from reclora_cli.cli.render import cache as view
         from reclora_cli.stages import cache
 
+        if not (names or older_than or everything) and opened.console.interactive:
+            names = _chosen(opened)
         result = cache.prune(
             names or (),
             older_than=None if older_than is None else seconds(older_than),
@@ -71,6 +74,14 @@ def prune(
             confirm=opened.person(yes=yes),
         )
         opened.console.result(result, view.pruned(result))
+
+
+def _chosen(opened: Session) -> list[str]:
+    """The entry that the person chooses; none where nothing may go."""
+    from reclora_cli.stages import cache
+
+    found = [one.name for one in cache.look().entries if one.ours]
+    return [ask.choice(opened.console, "Entry", found)] if found else []
 
 
 def seconds(text: str) -> float:

@@ -113,6 +113,7 @@ def command(
         from reclora_cli.cli.render import evaluate as view
 
         shown = _break_downs(by)
+        _check_files(plot, save or ())
         values = {"evaluate.rows": rows, "evaluate.split": split and split.value}
         recipe = opened.recipe_of_any_task(recipe_options, values)
         if recipe.task == "next":
@@ -192,6 +193,16 @@ def _models(given: str | None, known: Registry = catalog.CRMS, *, crm: bool) -> 
     if given is not None and not crm:
         raise UsageError("CRMs are both named and left out", where="--model and --no-crm")
     return chosen_crms(given, known)
+
+
+def _check_files(plot: Path | None, save: Sequence[Path]) -> None:
+    """Refuse files of no known format before a missing CRM is trained for them."""
+    from reclora_cli.stages import evaluation_figure, evaluation_tables
+
+    if plot is not None:
+        evaluation_figure.check_format(plot)
+    for file in save:
+        evaluation_tables.check_format(file)
 
 
 def _break_downs(given: str | None) -> list[str]:

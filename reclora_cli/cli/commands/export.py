@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reclora_cli.cli import choices
 from reclora_cli.cli.options import (
     DatasetOptions,
     Device,
@@ -64,6 +65,8 @@ def command(
         from reclora_cli.cli.render import export as view
 
         recipe = opened.recipe(RecipeOptions(recipe=dataset.recipe))
+        if not average:
+            user, item, average = choices.mixture_of(opened, recipe, run, user, item)
         result = opened.call(
             "export",
             recipe,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from reclora_cli import catalog
+from reclora_cli.cli import choices
 from reclora_cli.cli.options import (
     OutputOptions,
     PlaceOptions,
@@ -23,16 +25,17 @@ EXAMPLE = "Example: [cyan]reclora predict --input pairs.csv --output scores.parq
 def command(
     *,
     source: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--input",
             metavar="FILE",
             help="CSV, JSON lines or Parquet with columns user and item; time may stand beside.",
         ),
-    ],
+    ] = None,
     target: Annotated[
-        Path, typer.Option("--output", metavar="FILE", help="A .parquet or .csv file.")
-    ],
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="A .parquet or .csv file."),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option("--run", metavar="RUN", help="Default: the latest finished run."),
@@ -62,14 +65,19 @@ def command(
         from reclora_cli.cli.render import predict as view
 
         by_crm = crm or model is not None
+        if model is not None:
+            catalog.CRMS.check(model, where="--model")
+        pairs = choices.file_of(opened, source, "pairs", "--input")
+        suggested = str(pairs.with_name(f"{pairs.name.partition('.')[0]}-scores.parquet"))
+        scores = choices.file_of(opened, target, "scores", "--output", default=suggested)
         recipe = opened.recipe(recipe_options, {"crm.model": model})
         if run is None and not by_crm:
             opened.require_run(recipe, running)
         result = opened.call(
             "predict",
             recipe,
-            input=source.expanduser(),
-            output=target.expanduser(),
+            input=pairs,
+            output=scores,
             run=run,
             crm=by_crm,
             strict=strict,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from reclora_cli import catalog
-from reclora_cli.cli import ask
+from reclora_cli.cli import ask, choices
 from reclora_cli.cli.options import (
     OutputOptions,
     PlaceOptions,
@@ -117,12 +116,7 @@ def _init(
     from reclora_cli.cli.render import init_recipe as view
     from reclora_cli.stages import init_recipe
 
-    if source is None:
-        raise UsageError(
-            "which file is the recipe to be guessed from?",
-            where="--from",
-            hint=f"Example: reclora prepare --init {shlex.quote(str(target))} --from ratings.csv",
-        )
+    source = choices.file_of(opened, source, "interactions", "--from")
     result = init_recipe.run(source, target, dataset=dataset, force=force)
     opened.console.result(result, view.render(result))
     opened.console.next(result.next_command)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from reclora_cli.cli import choices
 from reclora_cli.cli.options import OutputOptions, PlaceOptions, grouped
 from reclora_cli.cli.session import session
 
@@ -43,7 +44,7 @@ def ls(
 @grouped
 def show(
     *,
-    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN)],
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help=_RUN, show_default=False)] = None,
     place: PlaceOptions,
     output: OutputOptions,
 ) -> None:
@@ -52,7 +53,7 @@ def show(
         from reclora_cli.cli.render import runs as view
         from reclora_cli.stages import show_run
 
-        result = show_run.run(opened.workspace, run)
+        result = show_run.run(opened.workspace, choices.run_of(opened, run, "run"))
         opened.console.result(result, view.shown(result))
 
 
@@ -62,8 +63,13 @@ def show(
 @grouped
 def compare(
     *,
-    first: Annotated[str, typer.Argument(metavar="RUN", help=_RUN)],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="Another; differences are its.")],
+    first: Annotated[
+        str | None, typer.Argument(metavar="RUN", help=_RUN, show_default=False)
+    ] = None,
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="Another; differences are its.", show_default=False),
+    ] = None,
     place: PlaceOptions,
     output: OutputOptions,
 ) -> None:
@@ -72,7 +78,9 @@ def compare(
         from reclora_cli.cli.render import compared_runs as view
         from reclora_cli.stages import compare_runs
 
-        result = compare_runs.run(opened.workspace, first, second)
+        one = choices.run_of(opened, first, "run")
+        other = choices.run_of(opened, second, "other run", without=[one])
+        result = compare_runs.run(opened.workspace, one, other)
         opened.console.result(result, view.render(result))
 
 
@@ -95,9 +103,10 @@ def rm(
         from reclora_cli.cli.render import runs as view
         from reclora_cli.stages import remove_runs
 
+        wanted = names or ([] if unfinished else [choices.run_of(opened, None, "run")])
         result = remove_runs.run(
             opened.workspace,
-            names or (),
+            wanted,
             unfinished=unfinished,
             confirm=opened.person(yes=yes),
         )

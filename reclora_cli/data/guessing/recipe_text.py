@@ -57,17 +57,17 @@ class Guess:
         return [name for name in (self.items.fields if self.items else {}) if name != "title"]
 
 
-def recipe_text(guess: Guess, folder: Path) -> str:
-    """The recipe as YAML with comments, to be written in ``folder``."""
-    return "\n".join([*_data(guess, folder), *_prompt(guess), ""])
+def recipe_text(guess: Guess, folder: Path, extends: str = "base") -> str:
+    """The recipe as YAML with comments, to be written in ``folder``, over a shipped one."""
+    return "\n".join([*_data(guess, folder, extends), *_prompt(guess), ""])
 
 
-def _data(guess: Guess, folder: Path) -> list[str]:
+def _data(guess: Guess, folder: Path, extends: str) -> list[str]:
     roles = guess.roles
     lines = [
         f"# Guessed by `reclora prepare --init` from {guess.sample.path.name}: please check.",
         "# Every key is described in docs/datasets.md; what is not said here is as in base.yaml.",
-        "extends: base",
+        f"extends: {extends}",
         "data:",
         f"  source: {_said(guess.name)} # what you call it",
         f"  like_from: {roles.like_from} # a rating at or above this is a like",
