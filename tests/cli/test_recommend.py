@@ -94,6 +94,7 @@ def test_somebody_new_is_told_of_as_such(recommend: Command, tmp_path: Path) -> 
         (["--user", USER, "--history", "none.jsonl"], 2, "one of them"),
         (["--history", "none.jsonl"], 3, "no such file"),
         (["--user", USER, "--profile", "gender"], 2, "no NAME=VALUE"),
+        (["--history", "none.jsonl", "--profile", "age=1,age=2"], 2, "age is told twice"),
     ],
 )
 def test_mistakes_are_told_with_their_exit_code(
@@ -171,6 +172,25 @@ def test_on_a_terminal_without_a_user_titles_are_asked_for(
     assert process.returncode == 0, told
     assert "Somebody new" in out
     assert "1 behaviour;" in out
+
+
+def test_on_a_terminal_a_wrong_option_is_told_before_any_title_is_asked_for(
+    placed: list[str | Path], tmp_path: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command_line(["recommend", "--profile", "gender=x", *placed]),
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
+        env=clean_environment(TERM="xterm", COLUMNS="100"),
+        cwd=tmp_path,
+    )
+    os.close(theirs)
+    told = _until(ours, "Leave gender out")
+    assert process.wait(timeout=300) == 2
+    os.close(ours)
+    assert "Rate some" not in told
 
 
 def _until(terminal: int, words: str) -> str:
