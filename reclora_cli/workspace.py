@@ -107,7 +107,7 @@ class Artefact:
             content = json.loads(file.read_text(encoding="utf-8"))
             _check_format(content.get("format"), file)
             return Manifest(**content)
-        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
             raise RecloraError(
                 f"unreadable manifest ({error})",
                 where=str(file),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -191,6 +193,31 @@ def test_on_a_terminal_a_wrong_option_is_told_before_any_title_is_asked_for(
     assert process.wait(timeout=300) == 2
     os.close(ours)
     assert "Rate some" not in told
+
+
+def test_who_interrupts_a_question_reads_so_on_a_line_of_its_own(
+    placed: list[str | Path], tmp_path: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command_line(["recommend", *placed]),
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
+        env=clean_environment(TERM="xterm", COLUMNS="100"),
+        cwd=tmp_path,
+    )
+    os.close(theirs)
+    _until(ours, "Title")
+    process.send_signal(signal.SIGINT)
+    told = _until(ours, "run the same command again")
+    assert process.wait(timeout=300) == 130
+    os.close(ours)
+    assert "Interrupted." in [line.split(" ")[0] for line in _plain(told).splitlines()]
+
+
+def _plain(told: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", told)
 
 
 def _until(terminal: int, words: str) -> str:
