@@ -107,7 +107,7 @@ class Artefact:
             content = json.loads(file.read_text(encoding="utf-8"))
             _check_format(content.get("format"), file)
             return Manifest(**content)
-        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
             raise RecloraError(
                 f"unreadable manifest ({error})",
                 where=str(file),
@@ -312,8 +312,12 @@ class Workspace:
 
 
 @contextmanager
-def explain_os_errors(place: Path) -> Iterator[None]:
-    """Turn a full disk or a refused write into a ``RecloraError`` that names the place."""
+def explain_os_errors(place: Path, option: str = "--workspace") -> Iterator[None]:
+    """Turn a full disk or a refused write into a ``RecloraError`` that names the place.
+
+    Args:
+        option: the option that another place is given by.
+    """
     try:
         yield
     except OSError as error:
@@ -323,9 +327,9 @@ def explain_os_errors(place: Path) -> Iterator[None]:
                 "Free some space and repeat the command: nothing finished is lost.",
             )
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            what, hint = "no permission to write", "Choose another folder with --workspace."
+            what, hint = "no permission to write", f"Choose another folder with {option}."
         elif error.errno in {errno.ENOTDIR, errno.EEXIST}:
-            what, hint = "a file stands where a folder must be", "Move it, or use --workspace."
+            what, hint = "a file stands where a folder must be", f"Move it, or use {option}."
         else:
             raise
         raise RecloraError(what, where=str(error.filename or place), hint=hint) from error

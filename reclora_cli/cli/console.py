@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 THEME = Theme(
     {
         "say": "dim",
-        "warn": "yellow",
+        "warn": "magenta",
         "error": "bold red",
         "hint": "cyan",
         "key": "cyan",
@@ -158,7 +158,9 @@ class Console:
     def interrupted(self, advice: str) -> None:
         """The user stopped it; ``advice`` says how to go on."""
         if self._process.main:
-            self._tell(Text.assemble(("Interrupted. ", "warn"), advice))
+            # On a terminal ^C, or a question, stands in the line already.
+            begin = "\n" if self.err.is_terminal else ""
+            self._tell(Text.assemble(begin, ("Interrupted. ", "warn"), advice))
         self._report(what="interrupted", where=None, hint=advice, exit_code=130)
 
     def traceback(self) -> None:

@@ -11,6 +11,14 @@ from reclora_cli.errors import UsageError
 _NEAR = 3
 
 
+def written_name(value: object) -> str | None:
+    """An id or a title as text, of a value that JSON holds; ``None`` where it can be neither."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value)
+
+
 def find_id(text: str, ids: Sequence[object], kind: str, where: str) -> int:
     """Place of the source id ``text`` among ``ids`` (ascending, in dense order).
 

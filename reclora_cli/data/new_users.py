@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from reclora_cli.data import schema
+from reclora_cli.data.lookup import near_ids
 from reclora_cli.data.store import InteractionsStore, Ints
 from reclora_cli.errors import UsageError, did_you_mean
 
 NO_CODE = -1
 """A field's value that no user of the store has."""
 
-_NEAR = 12
+_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -137,13 +138,17 @@ def _fitting(name: str, said: str, known: Sequence[str], where: str) -> str:
     if len(fits) == 1:
         return fits[0]
     what = f"several values of {name} begin with" if fits else f"no user here has {name}"
-    near = did_you_mean(said, fits or known) if len(fits or known) > _NEAR else _all(fits or known)
     raise UsageError(
-        f"{what} {said!r}", where=where, hint=f"{near} Leave {name} out where none fits."
+        f"{what} {said!r}",
+        where=where,
+        hint=f"{_some(said, fits or known)} Leave {name} out where none fits.",
     )
 
 
-def _all(names: Sequence[str]) -> str:
+def _some(said: str, names: Sequence[str]) -> str:
+    """All of ``names``, or those near to what was said: there may be thousands of zip codes."""
+    if len(names) > _SHOWN:
+        return f"Near ones: {', '.join(near_ids(said, names))}."
     return f"Known: {', '.join(sorted(names))}."
 
 

@@ -6,7 +6,7 @@ seconds since 1970, or as in ISO 8601; a line without a time is asked about now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +15,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reclora_cli.data import schema
-from reclora_cli.data.guessing.sample import Sample, take_sample
+from reclora_cli.data.guessing.sample import Sample, every_column, take_sample
 from reclora_cli.data.histories import NOW
 from reclora_cli.data.lookup_many import Ids, IdsOrTitles, Places
 from reclora_cli.data.reading.csv_dialect import shown
-from reclora_cli.data.reading.table import Rows, read_rows, sample_objects
+from reclora_cli.data.reading.table import Rows, read_rows
 from reclora_cli.data.reading.values import ISO, TimeFormat, as_text, missing, require_ids
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError, UsageError
 
 USER, ITEM, TIME = "user", "item", "time"
+
+_WANTED = "Pairs stand in the columns user and item; a time may stand beside."
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,11 @@ class PairsFile:
         names = _names(sample)
         lacking = [name for name in (USER, ITEM) if name not in names]
         if lacking:
+            _require_none_of(lacking, every_column(sample.file), path)
             raise RecloraError(
                 f"no column {' and '.join(map(repr, lacking))}; found: {shown(names)}",
                 where=str(path),
-                hint="Pairs stand in the columns user and item; a time may stand beside.",
+                hint=_WANTED,
             )
         self.columns = tuple(name for name in (USER, ITEM, TIME) if name in names)
         if TIME in self.columns and not store.header.timed:
@@ -124,11 +127,21 @@ class PairsFile:
         return times
 
 
+def _require_none_of(names: Sequence[str], found: Sequence[str], path: Path) -> None:
+    for name in names:
+        if name in found:
+            raise RecloraError(
+                f"the column {name!r} stands there twice"
+                if found.count(name) > 1
+                else f"the column {name!r} holds neither text nor numbers",
+                where=str(path),
+                hint=_WANTED,
+            )
+
+
 def _names(sample: Sample) -> list[str]:
     """All columns; of JSON also those of mixed values, which are told of when they are read."""
-    if sample.file.kind != "jsonl":
-        return [*sample.columns]
-    return [*dict.fromkeys(name for found in sample_objects(sample.path) for name in found)]
+    return [*(every_column(sample.file) if sample.file.kind == "jsonl" else sample.columns)]
 
 
 def _time_format(sample: Sample) -> TimeFormat:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from reclora_cli.data.lookup import written_name
 from reclora_cli.data.new_users import NewUser
 from reclora_cli.data.reading.json_lines import read_objects
 from reclora_cli.data.reading.values import ISO, TimeFormat
@@ -111,7 +112,11 @@ def _rated(said: Mapping[str, Any], store: InteractionsStore, where: str) -> Rat
         if key not in _KEYS:
             hint = did_you_mean(key, _KEYS)
             raise RecloraError(f"a line says nothing of {key!r}", where=where, hint=hint)
-    item = store.find_item(str(said["item"]), where)
+    name = written_name(said["item"])
+    if name is None:
+        what = f"an item is a title or an id, not {said['item']!r}"
+        raise RecloraError(what, where=where, hint=f"As in: {_EXAMPLE}")
+    item = store.find_item(name, where)
     rating = rating_of(said["rating"], store, where)
     return Rated(item, rating, seconds_of(said.get("time"), where))
 

@@ -128,7 +128,7 @@ class InteractionsStore:
             self.header = StoreHeader(**plain)
             for name in _ARRAYS:
                 setattr(self, name, np.load(self.folder / f"{name}.npy", mmap_mode="r"))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, EOFError, AttributeError) as error:
             raise RecloraError(
                 f"the store is damaged ({error})",
                 where=str(folder),

@@ -54,7 +54,7 @@ class KeptPairs:
     def append(self, records: Records) -> None:
         """Write down the next block; it is on the disk afterwards."""
         data = records.astype(RECORD).tobytes()
-        with explain_os_errors(self.file):
+        with explain_os_errors(self.file, "--output"):
             if not self._fits():
                 self.file.write_bytes(self._header)
             with self.file.open("ab") as opened:

@@ -211,7 +211,11 @@ def _states(paths: Sequence[Path]) -> list[os.stat_result]:
 
 def _called(name: str, entries: Sequence[CacheEntry]) -> CacheEntry:
     exact = [one for one in entries if name in {one.name, _short(one.name)}]
-    begun = [one for one in entries if one.ours and _short(one.name).startswith(name)]
+    begun = [
+        one
+        for one in entries
+        if one.ours and any(said.startswith(name) for said in (one.name, _short(one.name)))
+    ]
     found = exact or begun
     if len(found) != 1:
         what = f"several entries begin with {name!r}" if found else f"no entry is called {name!r}"

@@ -17,8 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reclora_cli.data import schema
+from reclora_cli.data.lookup import written_name
+from reclora_cli.data.lookup_many import IdsOrTitles
 from reclora_cli.data.reading.blocks import read_blocks
-from reclora_cli.data.reading.json_lines import broken_line, numbered_lines
+from reclora_cli.data.reading.json_lines import numbered_lines
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError, UsageError, did_you_mean
 from reclora_cli.stages.asked_user import AskedUser
@@ -26,6 +28,8 @@ from reclora_cli.stages.asked_user import AskedUser
 By = Literal["crm", "similar"]
 Items = NDArray[np.int64]
 Figures = NDArray[np.float64]
+
+_A_LINE = 'A title or an id a line, or {"item": "Heat (1995)"}.'
 
 
 @dataclass(frozen=True)
@@ -130,27 +134,49 @@ def read_candidates(file: Path, store: InteractionsStore) -> Items:
         UsageError: an unknown item: names the line, and near ones.
         RecloraError: the file is empty, or a line is broken.
     """
-    found = [
-        store.find_item(_named(line, file, number), f"{file}:{number}")
+    named = [
+        (number, _named(line, file, number))
         for block in read_blocks(file)
         for number, line in numbered_lines(block)
     ]
-    if not found:
-        raise RecloraError("no candidate is in it", where=str(file), hint="One title or id a line.")
-    return np.array(found, dtype=np.int64)
+    if not named:
+        raise RecloraError("no candidate is in it", where=str(file), hint=_A_LINE)
+    known = IdsOrTitles(store.items[schema.ITEM].tolist(), store.items[schema.TITLE].tolist())
+    found = known.places([name for _, name in named])
+    for at in np.flatnonzero(found < 0):
+        number, name = named[at]
+        found[at] = store.find_item(
+            name, f"{file}:{number}"
+        )  # It says what is wrong, and near ones.
+    return found
+
+
+def require_genres(store: InteractionsStore, genres: Sequence[str], where: str) -> None:
+    """That the store's items may be of each of ``genres``, whoever is asked about.
+
+    Raises:
+        UsageError: at ``where``, one is unknown, with near ones.
+    """
+    if genres:
+        _of_genres(store, genres, where)
 
 
 def _named(line: bytes, file: Path, number: int) -> str:
     try:
         text = line.decode("utf-8").removeprefix("\ufeff").strip()
     except UnicodeDecodeError:
-        raise broken_line(file, number, line, "the line is not UTF-8") from None
+        raise RecloraError(
+            "the line is not UTF-8", where=f"{file}:{number}", hint="Save the file as UTF-8."
+        ) from None
     if not text.startswith("{"):
         return text
     try:
-        return str(json.loads(text)["item"])
+        name = written_name(json.loads(text)["item"])
     except (ValueError, KeyError):
-        raise broken_line(file, number, line, "the line names no 'item'") from None
+        name = None
+    if name is None:
+        raise RecloraError("the line names no 'item'", where=f"{file}:{number}", hint=_A_LINE)
+    return name
 
 
 def _by_crm(asked: AskedUser, items: Items) -> Figures:

@@ -26,11 +26,15 @@ Tables = Iterator[pa.Table]
 
 
 def check_format(output: Path) -> None:
-    """That ``output`` names a format there is.
+    """That ``output`` names a file of a format there is.
 
     Raises:
         UsageError: it does not.
     """
+    if output.is_dir():
+        raise UsageError(
+            "a folder, and a file is wanted", where=str(output), hint="Name a file in it."
+        )
     if output.suffix.lower() not in _WRITERS:
         raise UsageError(
             f"{output.name} names no format of scores",
@@ -45,7 +49,7 @@ def write(output: Path, file: PairsFile, records: Records, progress: Progress = 
     Args:
         records: (n,) one of each line.
     """
-    with explain_os_errors(output):
+    with explain_os_errors(output, "--output"):
         _WRITERS[output.suffix.lower()](output, _tables(file, records, progress))
 
 

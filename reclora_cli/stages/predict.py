@@ -9,7 +9,7 @@ score depends on its own block alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,6 +137,7 @@ def run(
     }
     kept = KeptPairs(output.with_name(f"{output.name}.partial"), told, total, model.block)
     with _alone(kept.file):
+        _check_output(output, force=force)  # Another process may have finished it meanwhile.
         before = _scored(kept, file, model, sources, recipe.evaluate.batch_tokens, progress)
         scoring = watch.seconds - before.seconds
         records = kept.records()
@@ -173,6 +174,10 @@ def _check(input: Path, output: Path, run: str | None, *, crm: bool, force: bool
     pair_files.check_format(output)
     if output.exists() and input.exists() and output.samefile(input):
         raise UsageError("the output is the input itself", where="--output", hint="Name another.")
+    _check_output(output, force=force)
+
+
+def _check_output(output: Path, *, force: bool) -> None:
     if output.exists() and not force:
         raise UsageError(
             "this file is there already",
@@ -233,7 +238,7 @@ def _alone(partial: Path) -> Iterator[None]:
     """Hold ``partial`` against another process that scores into it."""
     lock = FileLock(f"{partial}.lock")
     try:
-        with explain_os_errors(partial):
+        with explain_os_errors(partial, "--output"):
             lock.acquire(timeout=0)
     except Timeout:
         raise RecloraError(
@@ -244,8 +249,11 @@ def _alone(partial: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # While it is held: who takes it next would else hold a file that is no more. Windows
+        # removes no open file; there it stays.
+        with suppress(PermissionError):
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _scored(

@@ -8,7 +8,7 @@ not seen: unknown id, the profile as far as it is told, and these behaviours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,22 @@ from reclora_cli.scoring.lm_scorer import Answered
 from reclora_cli.stages import locate, population, recommended_table, runs
 from reclora_cli.stages.asked_user import AskedUser
 from reclora_cli.stages.assemble import Sources
-from reclora_cli.stages.candidates import By, Candidates, best, pool, read_candidates
+from reclora_cli.stages.candidates import (
+    By,
+    Candidates,
+    best,
+    pool,
+    read_candidates,
+    require_genres,
+)
 from reclora_cli.stages.contestants import lack_of_crm
 from reclora_cli.stages.opened_run import OpenedRun
 from reclora_cli.stages.population import Population
 from reclora_cli.stages.reasons import LeaningExpert, LikeBehaviour, reasons
 from reclora_cli.workspace import Stopwatch, Workspace
+
+History = Path | list[Rated] | Callable[[], list[Rated]]
+"""What somebody new has rated: a file, the ratings, or who asks the person for them."""
 
 CANDIDATES = 64
 """What the LLM is asked about by default. With a 135M model in float32 the command then takes 40
@@ -104,7 +114,7 @@ def run(
     progress: Progress = SILENT,
     *,
     user: str | None = None,
-    history: Path | list[Rated] | None = None,
+    history: History | None = None,
     profile: Mapping[str, str] | None = None,
     top: int = 10,
     candidates: int = CANDIDATES,
@@ -119,7 +129,8 @@ def run(
 
     Args:
         user: the user's id as the dataset writes it; or else
-        history: what somebody new has rated: a file (``data.rated``), or the ratings.
+        history: what somebody new has rated: a file (``data.rated``), the ratings, or who asks
+            the person, once everything else that is given has been found to fit.
         profile: of somebody new, column of the store's users -> value.
         candidates: how many of the best by ``by`` the LLM is asked about; at least ``top``.
         by: what chooses them; ``None``: the CRM if it is trained, else likeness.
@@ -141,9 +152,8 @@ def run(
     chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
     runs.check_inputs(chosen, workspace)
     known = Sources(chosen.recipe, workspace, devices.pick(device), progress)
-    asked = _who(known, user, history, profile)
+    require_genres(known.store, genres, "--genre")
     named = read_candidates(from_candidates, known.store) if from_candidates else None
-    of = pool(asked, genres, named, where=("--genre", str(from_candidates)))
     crm = trained_crm(chosen.recipe, workspace)
     by = by or ("crm" if crm else "similar")
     if by == "crm" and crm is None:
@@ -152,6 +162,10 @@ def run(
             where=str(locate.crm(chosen.recipe, workspace).path),
             hint="Run `reclora pretrain-crm`, or use --by similar.",
         )
+    asked = _who(known, user, history, profile)
+    if callable(history):
+        watch = Stopwatch()  # A person took their time.
+    of = pool(asked, genres, named, where=("--genre", str(from_candidates)))
     progress.say(f"Run: {chosen.name}")
     found = best(asked, of, by, max(candidates, top), with_crm=crm is not None)
     result = RecommendResult(
@@ -178,9 +192,7 @@ def run(
     return result
 
 
-def _check(
-    user: str | None, history: Path | list[Rated] | None, profile: Mapping[str, str] | None
-) -> None:
+def _check(user: str | None, history: History | None, profile: Mapping[str, str] | None) -> None:
     if (user is None) == (history is None):
         raise UsageError(
             "a user of the dataset, or the history of somebody new: one of them",
@@ -198,15 +210,16 @@ def _check(
 def _who(
     known: Sources,
     user: str | None,
-    history: Path | list[Rated] | None,
+    history: History | None,
     profile: Mapping[str, str] | None,
 ) -> AskedUser:
     if user is not None:
         return AskedUser.stored(known, user)
     assert history is not None
     said = profile_of(profile or {}, known.store, "--profile")
-    rated = read_rated(history, known.store) if isinstance(history, Path) else history
-    return AskedUser.new(known, rated, said)
+    if isinstance(history, Path):
+        return AskedUser.new(known, read_rated(history, known.store), said)
+    return AskedUser.new(known, history() if callable(history) else history, said)
 
 
 def trained_crm(recipe: Recipe, workspace: Workspace) -> str | None:

@@ -27,8 +27,10 @@ def check_format(path: Path, also: tuple[str, ...] = (), option: str = "--save")
         option: the option that ``path`` was given by.
 
     Raises:
-        UsageError: the name ends in none of the known ones.
+        UsageError: the name ends in none of the known ones, or is a folder's.
     """
+    if path.is_dir():
+        raise UsageError("a folder, and a file is wanted", where=option, hint="Name a file in it.")
     suffix, known = path.suffix.lower(), (*also, *WRITERS)
     if suffix not in known:
         raise UsageError(

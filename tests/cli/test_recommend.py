@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +96,7 @@ def test_somebody_new_is_told_of_as_such(recommend: Command, tmp_path: Path) -> 
         (["--user", USER, "--history", "none.jsonl"], 2, "one of them"),
         (["--history", "none.jsonl"], 3, "no such file"),
         (["--user", USER, "--profile", "gender"], 2, "no NAME=VALUE"),
+        (["--history", "none.jsonl", "--profile", "age=1,age=2"], 2, "age is told twice"),
     ],
 )
 def test_mistakes_are_told_with_their_exit_code(
@@ -171,6 +174,50 @@ def test_on_a_terminal_without_a_user_titles_are_asked_for(
     assert process.returncode == 0, told
     assert "Somebody new" in out
     assert "1 behaviour;" in out
+
+
+def test_on_a_terminal_a_wrong_option_is_told_before_any_title_is_asked_for(
+    placed: list[str | Path], tmp_path: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command_line(["recommend", "--profile", "gender=x", *placed]),
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
+        env=clean_environment(TERM="xterm", COLUMNS="100"),
+        cwd=tmp_path,
+    )
+    os.close(theirs)
+    told = _until(ours, "Leave gender out")
+    assert process.wait(timeout=300) == 2
+    os.close(ours)
+    assert "Rate some" not in told
+
+
+def test_who_interrupts_a_question_reads_so_on_a_line_of_its_own(
+    placed: list[str | Path], tmp_path: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command_line(["recommend", *placed]),
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
+        env=clean_environment(TERM="xterm", COLUMNS="100"),
+        cwd=tmp_path,
+    )
+    os.close(theirs)
+    _until(ours, "Title")
+    process.send_signal(signal.SIGINT)
+    told = _until(ours, "run the same command again")
+    assert process.wait(timeout=300) == 130
+    os.close(ours)
+    assert "Interrupted." in [line.split(" ")[0] for line in _plain(told).splitlines()]
+
+
+def _plain(told: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", told)
 
 
 def _until(terminal: int, words: str) -> str:

@@ -76,8 +76,9 @@ def test_a_cache_that_is_not_there_is_empty(tmp_path: Path, monkeypatch: pytest.
     assert (found.exists, found.entries, found.bytes) == (False, [], 0)
 
 
-def test_one_is_removed_by_its_name_or_a_beginning(folder: Path):
-    result = cache.prune(["tiny"], confirm=yes)
+@pytest.mark.parametrize("name", ["tiny", "lm/tiny", LM])
+def test_one_is_removed_by_its_name_or_a_beginning(folder: Path, name: str):
+    result = cache.prune([name], confirm=yes)
     assert (names(result.removed), result.freed) == ([LM], 100)
     assert not (folder / LM).exists()
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from reclora_cli import device as devices
+from reclora_cli.cli import overview
 from reclora_cli.data.download.package_index import PipSettings
 from reclora_cli.progress import SILENT
 from reclora_cli.stages import doctor, finetune
@@ -120,6 +121,74 @@ def test_an_adapter_is_held_against_its_own_hash_too(one_run: TinyWorld, tmp_pat
     for file in root.glob("datasets/*/runs/*/adapter/adapter.safetensors"):
         flip_a_bit(file)
     assert "adapter.safetensors is not what was written" in failing(Workspace(root))[0].told
+
+
+ANY = ["missing", "empty", "garbage", "half", "{}", "[]"]
+
+
+def damage(file: Path, how: str) -> None:
+    content = file.read_bytes()
+    file.unlink()  # A new file: others may be hard links to the old one.
+    made = {"empty": b"", "garbage": b"garbage\x00\xff", "half": content[: len(content) // 2]}
+    if how != "missing":
+        file.write_bytes(made.get(how, how.encode()))
+
+
+@pytest.mark.parametrize("how", ANY)
+def test_damage_of_any_file_of_an_earlier_version_is_told_in_words(
+    one_run: TinyWorld, tmp_path: Path, how: str
+):
+    """Nothing is recorded of it, so its files are opened, and none ends the diagnosis."""
+    root = shutil.copytree(one_run.workspace.root, tmp_path / "ws")
+    for manifest in root.glob(f"datasets/*/**/{MANIFEST}"):
+        told = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**told, "files": {}}))
+    read = ("store/*", "index/*/*.npy", "index/*/*.faiss", "crm/*/*.safetensors")
+    own = ("crm/*/*_config.json", "runs/*/shots.npy", "runs/*/recipe.yaml", "runs/*/adapter/*")
+    for file in [found for one in (*read, *own) for found in root.glob(f"datasets/*/{one}")]:
+        kept = file.read_bytes()
+        if file.name in {MANIFEST, "ranked.npy"} or (how == "missing" and file.suffix == ".faiss"):
+            continue
+        damage(file, how)
+        told = [check.told for check in failing(Workspace(root))]
+        assert len(told) == 1, (file.name, how, told)
+        assert "Errno" not in told[0] or "store is damaged" in told[0]
+        assert "unpack" not in told[0]
+        file.write_bytes(kept)
+
+
+@pytest.mark.parametrize("how", ["garbage", "half", "[]"])
+def test_a_damaged_manifest_ends_neither_the_diagnosis_nor_the_home_screen(
+    one_run: TinyWorld, tmp_path: Path, how: str
+):
+    root = shutil.copytree(one_run.workspace.root, tmp_path / "ws")
+    manifests = list(root.glob(f"datasets/*/**/{MANIFEST}"))
+    for manifest in manifests:
+        damage(manifest, how)
+    assert {one.state for one in healths(Workspace(root)).values()} == {DAMAGED}
+    states = [one.state for one in overview.look(Workspace(root)).holdings]
+    assert states == [overview.UNREADABLE] * len(manifests)
+
+
+def test_a_run_without_its_recipe_cannot_be_tuned_again_by_it(one_run: TinyWorld, tmp_path: Path):
+    root = shutil.copytree(one_run.workspace.root, tmp_path / "ws")
+    for file in root.glob("datasets/*/runs/*/recipe.yaml"):
+        file.unlink()
+    hints = [check.hint for check in failing(Workspace(root))]
+    assert hints
+    assert all(hint.startswith("Drop it: `reclora runs rm ") for hint in hints)
+
+
+def test_evaluations_of_both_tasks_that_cannot_be_read_are_named(tiny_copy: TinyWorld):
+    folder = tiny_copy.workspace.dataset("ml-1m")
+    for name in ("evaluations", "evaluations-next"):
+        (folder / name).mkdir()
+        (folder / name / "x.json").write_text("{")
+    health = workspace_health.look(tiny_copy.workspace, SILENT)
+    assert {Path(file).parent.name for file in health.unreadable} == {
+        "evaluations",
+        "evaluations-next",
+    }
 
 
 def test_an_interrupted_run_is_a_warning_with_the_way_on(one_run: TinyWorld, tmp_path: Path):

@@ -168,6 +168,7 @@ def test_a_profile_is_told_by_the_beginning_of_its_words(tiny_world: TinyWorld) 
         ({"gendr": "F"}, "Did you mean gender?"),
         ({"gender": "x"}, "Known: female, male."),
         ({"job": "e"}, "no user here has job 'e'"),
+        ({"zipcode": "?"}, "Near ones: "),
     ],
 )
 def test_a_profile_that_does_not_fit_is_told(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from reclora_cli import recipe as recipes
 from reclora_cli.data.histories import NOW
@@ -26,7 +29,7 @@ from reclora_cli.stages import predict, runs
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.pair_scorer import PairScorer
 from reclora_cli.stages.predict import PredictResult
-from reclora_cli.workspace import Workspace
+from reclora_cli.workspace import Workspace, explain_os_errors
 from tests.cli.conftest import clean_environment, command_line
 from tests.evaluated_runs import GATED, PLAIN, folder
 from tests.world import TinyWorld, movie_id, user_id
@@ -118,9 +121,7 @@ def test_the_order_is_the_input_s_and_each_line_says_what_it_met(
     assert result.notes[STRANGER] == 2
 
 
-def test_a_stranger_s_score_is_that_of_an_unseen_user_with_nothing_known(
-    tuned: TinyWorld, tmp_path: Path
-) -> None:
+def test_all_strangers_get_one_score(tuned: TinyWorld, tmp_path: Path) -> None:
     """The prompt says nothing of a user without behaviours, and the CRM reads no field it knows."""
     file = written(tmp_path / "pairs.csv", [["x", movie_id(1)], ["y", movie_id(1)]])
     predicted(tuned, file, tmp_path / "scores.parquet", run=GATED)
@@ -254,6 +255,7 @@ def test_pairs_are_the_same_of_any_kind_of_file(
     ("lines", "words", "line"),
     [
         (["person,item", "1,2"], "no column 'user'; found: person, item", None),
+        (["user,item,user", "1,5,2"], "the column 'user' stands there twice", None),
         (["user,item", "1,5", ",5"], "user is empty", 3),
         (["user,item", "1,5", "1,5,9"], "", 3),
         (["user,item,time", "1,5,2001-01-01", "1,5,soon"], "a time as in ISO 8601", 3),
@@ -280,6 +282,39 @@ def test_json_that_mixes_ids_and_titles_is_told(tiny_world: TinyWorld, tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('{"user": 1, "item": 5}\n{"user": "1", "item": "Heat"}\n', "One JSON object a line"),
+        ('[{"user": 1, "item": 5}]\n', "One JSON object a line"),
+        ('{"user": 1, "item": 5}\n{"user": 1, "item": "Heat"}\n', "as text, in quotes"),
+    ],
+)
+def test_json_that_cannot_be_read_as_columns_is_told_with_the_way_out(
+    tiny_world: TinyWorld, tmp_path: Path, lines: str, words: str
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(lines)
+    with pytest.raises(RecloraError) as raised:
+        list(PairsFile(file, tiny_world.store).blocks(2))
+    assert words in (raised.value.hint or "")
+
+
+def test_a_column_of_lists_is_not_told_to_be_missing(tiny_world: TinyWorld, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table({"user": [1], "item": [[5]]}), file)
+    with pytest.raises(RecloraError, match="'item' holds neither text nor numbers"):
+        PairsFile(file, tiny_world.store)
+
+
+def test_a_pipe_is_told_from_a_file_that_is_not_there(
+    tiny_world: TinyWorld, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pairs.csv")
+    with pytest.raises(UsageError, match="a pipe or a device"):
+        PairsFile(tmp_path / "pairs.csv", tiny_world.store)
+
+
+@pytest.mark.parametrize(
     ("line", "words"), [("99999,5", "unknown user '99999'"), ("1,Heet", "unknown movie 'Heet'")]
 )
 def test_strict_makes_the_unknown_an_error(
@@ -303,6 +338,69 @@ def test_a_file_that_is_there_is_kept_unless_forced(tuned: TinyWorld, tmp_path: 
         predicted(tuned, file, file, crm=True, force=True)
     with pytest.raises(UsageError, match="no format of scores"):
         predicted(tuned, file, tmp_path / "scores.txt", crm=True)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(UsageError, match="a folder, and a file is wanted"):
+        predicted(tuned, file, tmp_path / "folder.csv", crm=True, force=True)
     assert output.read_text() == "mine"
     predicted(tuned, file, output, crm=True, force=True)
     assert output.read_text().startswith("user,item,probability,note\n1,5,0.")
+
+
+def test_an_output_that_another_process_finished_meanwhile_is_kept(
+    tuned: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, output = written(tmp_path / "pairs.csv", [[1, 5]]), tmp_path / "scores.csv"
+    checked = predict._checked
+
+    def slowly(*given: Any, **how: Any) -> int:
+        output.write_text("theirs")
+        return checked(*given, **how)
+
+    monkeypatch.setattr(predict, "_checked", slowly)
+    with pytest.raises(UsageError, match="there already"):
+        predicted(tuned, file, output, crm=True)
+    assert output.read_text() == "theirs"
+
+
+def test_one_process_at_a_time_writes_an_output_and_no_lock_is_left(
+    tuned: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, output = written(tmp_path / "pairs.csv", [[1, 5]]), tmp_path / "scores.csv"
+    score = PairScorer.score
+
+    def meanwhile(self: PairScorer, *given: Any) -> Any:
+        with pytest.raises(RecloraError, match="another reclora is writing this output"):
+            predicted(tuned, file, output, crm=True)
+        return score(self, *given)
+
+    monkeypatch.setattr(PairScorer, "score", meanwhile)
+    predicted(tuned, file, output, crm=True)
+    assert {found.name for found in tmp_path.iterdir()} == {"pairs.csv", "scores.csv"}
+
+
+def test_the_lock_is_taken_away_while_it_is_held(tmp_path: Path) -> None:
+    """Removed after release, it could be another's who holds it by then."""
+    lock = FileLock(tmp_path / "x.partial.lock")
+    released: list[bool] = []
+    with pytest.MonkeyPatch.context() as patched:
+        release = FileLock.release
+        patched.setattr(
+            FileLock,
+            "release",
+            lambda self, *given: (
+                released.append(Path(lock.lock_file).exists()),
+                release(self, *given),
+            ),
+        )
+        with predict._alone(tmp_path / "x.partial"):
+            assert Path(lock.lock_file).exists()
+    assert released[0] is False
+
+
+def test_what_cannot_be_written_names_the_option_of_the_output(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RecloraError) as raised,
+        explain_os_errors(tmp_path, "--output"),
+    ):
+        raise PermissionError(errno.EACCES, "denied", str(tmp_path))
+    assert raised.value.hint == "Choose another folder with --output."

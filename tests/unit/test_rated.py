@@ -51,6 +51,8 @@ def test_behaviours_stand_in_time_order_where_there_are_times(
         ('{"item": "Heet", "rating": 4}', "Near ones"),
         ('{"item": 5, "rating": 9}', "Its ratings: 1, 2, 3, 4, 5"),
         ('{"item": 5, "rating": "good"}', "'good' is no rating"),
+        ('{"item": [5], "rating": 4}', "an item is a title or an id, not [5]"),
+        ('{"item": true, "rating": 4}', "an item is a title or an id, not True"),
         ('{"item": 5}', "no 'rating'"),
         ('{"rating": 5}', "no 'item'"),
         ('{"item": 5, "rating": 4, "tiem": 3}', "Did you mean time or item?"),

@@ -16,6 +16,7 @@ from reclora_cli.retrieval.catalogue import CatalogueIndex
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import explain, recommend, runs
 from reclora_cli.stages.assemble import Sources
+from reclora_cli.stages.candidates import read_candidates
 from reclora_cli.stages.opened_run import OpenedRun
 from reclora_cli.stages.recommend import RecommendResult
 from reclora_cli.workspace import Workspace
@@ -229,6 +230,61 @@ def test_an_unknown_candidate_is_named_with_its_line(tuned: TinyWorld, tmp_path:
     file.write_text(f'{movie_id(1)}\n{{"itm": 3}}\n')
     with pytest.raises(RecloraError, match="names no 'item'"):
         recommended(tuned, user=USER, from_candidates=file)
+
+
+@pytest.mark.parametrize("line", ['{"item": null}', '{"item": [5]}', '{"itm": 5}', '{"item": 5'])
+def test_a_line_of_candidates_that_names_none_is_told(
+    tuned: TinyWorld, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "some.txt").write_text(f"{movie_id(2)}\n{line}\n")
+    with pytest.raises(RecloraError, match=r"some\.txt:2: the line names no 'item'"):
+        read_candidates(tmp_path / "some.txt", tuned.store)
+
+
+def test_candidates_are_those_that_looking_each_up_finds(tuned: TinyWorld, tmp_path: Path) -> None:
+    store = tuned.store
+    title, whole = str(store.items["title"].iloc[4]).upper(), f'{{"item": {movie_id(7)}.0}}'
+    lines = [title, str(movie_id(3)), whole, f'{{"item": "{movie_id(2)}"}}']
+    (tmp_path / "some.txt").write_text("\r\n".join(lines))
+    names = [title, str(movie_id(3)), str(movie_id(7)), str(movie_id(2))]
+    slow = [store.find_item(name, "some.txt") for name in names]
+    assert read_candidates(tmp_path / "some.txt", store).tolist() == slow
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"profile": {"gendr": "F"}},
+        {"genres": ("Comdy",)},
+        {"from_candidates": Path("none.txt")},
+        {"run": "none"},
+        {"save": Path("x.txt")},
+    ],
+)
+def test_nobody_is_asked_to_rate_before_all_else_fits(
+    tuned: TinyWorld, how: dict[str, Any]
+) -> None:
+    with pytest.raises(RecloraError):
+        recommended(tuned, history=_must_not_be_asked, **how)
+
+
+def test_nobody_is_asked_to_rate_for_a_crm_that_is_not_there(
+    tuned: TinyWorld, tmp_path: Path
+) -> None:
+    shutil.copytree(tuned.workspace.root, tmp_path / "w")
+    shutil.rmtree(tmp_path / "w" / "datasets" / "ml-1m" / "crm")
+    world = TinyWorld(tuned.raw, tuned.recipe, Workspace(tmp_path / "w"))
+    with pytest.raises(RecloraError):
+        recommended(world, history=_must_not_be_asked, by="crm")
+
+
+def test_who_is_asked_gives_the_ratings(tuned: TinyWorld) -> None:
+    asked = recommended(tuned, history=lambda: RATED, top=3)
+    assert asked.recommendations == recommended(tuned, history=RATED, top=3).recommendations
+
+
+def _must_not_be_asked() -> list[Rated]:
+    raise AssertionError("somebody was asked to rate titles")
 
 
 def test_where_all_is_seen_nothing_is_left(tuned: TinyWorld, tmp_path: Path) -> None:

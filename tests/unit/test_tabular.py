@@ -145,3 +145,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecloraError, match="file") as raised:
         save(_only("x"), tmp_path / "file" / "t.csv")
     assert "--workspace" not in str(raised.value)
+
+
+def test_a_folder_is_no_file_to_save_into(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").mkdir()
+    with pytest.raises(UsageError, match="a folder, and a file is wanted"):
+        check_format(tmp_path / "table.csv")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,7 @@ from reclora_cli.errors import UsageError
 if TYPE_CHECKING:
     from reclora_cli.data.rated import Rated
     from reclora_cli.recipe import Recipe
+    from reclora_cli.stages.recommend import History
 
 EXAMPLE = "Example: [cyan]reclora recommend --user 42 --top 10[/cyan]"
 
@@ -125,9 +126,9 @@ def command(
         recipe = opened.recipe(RecipeOptions(recipe=dataset.recipe))
         if run is None:
             opened.require_run(recipe, running)
-        rated: Path | list[Rated] | None = existing(history)
+        rated: History | None = existing(history)
         if user is None and rated is None:
-            rated = _picked(opened, recipe)
+            rated = _asking(opened, recipe)
         options = {} if candidates is None else {"candidates": candidates}
         result = opened.call(
             "recommend",
@@ -156,6 +157,8 @@ def _profile(given: str | None) -> dict[str, str]:
             raise UsageError(
                 f"{part!r} is no NAME=VALUE", where="--profile", hint="As in gender=F,age=25."
             )
+        if name.strip() in found:
+            raise UsageError(f"{name.strip()} is told twice", where="--profile")
         found[name.strip()] = value.strip()
     return found
 
@@ -164,8 +167,8 @@ def _parts(given: str) -> Sequence[str]:
     return [part for part in given.split(",") if part.strip()]
 
 
-def _picked(opened: Session, recipe: Recipe) -> list[Rated]:
-    """What the person at the terminal rates.
+def _asking(opened: Session, recipe: Recipe) -> Callable[[], list[Rated]]:
+    """Who asks the person at the terminal for ratings.
 
     Raises:
         UsageError: nobody is there to be asked.
@@ -181,4 +184,4 @@ def _picked(opened: Session, recipe: Recipe) -> list[Rated]:
 
     artefact = locate.store(recipe, opened.workspace)
     locate.require(artefact, "prepared dataset", locate.prepare_command(recipe))
-    return pick.rated_titles(opened.console, artefact.path)
+    return lambda: pick.rated_titles(opened.console, artefact.path)

@@ -71,12 +71,27 @@ def take_sample(path: Path) -> Sample:
 def _first_rows(file: TableFile) -> Sample:
     names = _readable(file)
     if not names:
-        raise RecloraError("no columns of text or numbers are in it", where=str(file.path))
+        raise RecloraError(
+            "no columns of text or numbers are in it",
+            where=str(file.path),
+            hint="One JSON object a line; all values of a field are text, or all are numbers."
+            if file.kind == "jsonl"
+            else None,
+        )
     rows = next(iter(read_rows(file, names)))
     lists = frozenset(
         name for name, values in rows.columns.items() if pa.types.is_list(values.type)
     )
     return Sample(file, {name: as_text(values) for name, values in rows.columns.items()}, lists)
+
+
+def every_column(file: TableFile) -> Sequence[str]:
+    """The names of all columns, in order, also of those that are not read."""
+    if file.kind == "csv":
+        return csv_columns(file.path, file.dialect)
+    if file.kind == "parquet":
+        return parquet_schema(file.path).names
+    return list(dict.fromkeys(name for found in sample_objects(file.path) for name in found))
 
 
 def guess_dialect(path: Path) -> Dialect:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from reclora_cli.data.reading.ahead import read_ahead
-from reclora_cli.errors import CheckError, MissingInputError, RecloraError
+from reclora_cli.errors import CheckError, MissingInputError, RecloraError, UsageError
 
 BLOCK_BYTES = 8 * 2**20
 LONGEST_LINE = 16 * 2**20
@@ -66,6 +66,7 @@ def read_blocks(
 
     Raises:
         MissingInputError: no such file.
+        UsageError: a pipe or a device: files are read more than once.
         RecloraError: the file is empty, cannot be read, is of another kind, has a line that is
             too long, or is a gzip file that is damaged or cut short.
         CheckError: the file expands more than ``BOMB_RATIO``-fold.
@@ -74,6 +75,12 @@ def read_blocks(
     if path.is_dir():
         raise MissingInputError(
             "a folder, and a file is wanted", where=str(path), hint="Name the file in it."
+        )
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            "a pipe or a device, and a file is read more than once",
+            where=str(path),
+            hint="Save it as a file first, and name that.",
         )
     if not path.is_file():
         raise MissingInputError("no such file", where=str(path), hint="Check the path.")

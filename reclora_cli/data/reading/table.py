@@ -180,6 +180,7 @@ def _field(
         raise RecloraError(
             f"the field {name!r} holds {said} values: text, numbers or lists of texts are read",
             where=str(path),
+            hint="Write all of them as text, in quotes." if "object" not in found else None,
         )
     return pa.field(name, _TYPES[kind])
 

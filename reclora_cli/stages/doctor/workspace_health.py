@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import safetensors
-
-from reclora_cli.data.sequences.store import SequenceStore
-from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError
-from reclora_cli.lora.adapter import CONFIG, TENSORS, read_config
 from reclora_cli.progress import Progress
-from reclora_cli.stages import kept_evaluations, runs
+from reclora_cli.stages import kept_evaluations, kept_next_evaluations, runs
+from reclora_cli.stages.doctor import contents
 from reclora_cli.stages.doctor.findings import (
     FAIL,
     OK,
@@ -23,16 +17,12 @@ from reclora_cli.stages.doctor.findings import (
     Check,
     WorkspaceHealth,
 )
-from reclora_cli.workspace import Artefact, Workspace, hash_file
+from reclora_cli.workspace import Artefact, Workspace
 
 PART = "workspace"
 WHOLE, UNFINISHED, DAMAGED = "whole", "unfinished", "damaged"
 _FOLDERS = {"index": "index", "crm": "crm", "encoders": "encoder", "runs": "run"}
 _LEFT_ENDINGS = (".part", ".old", ".removed")
-
-
-class _Broken(Exception):
-    """Something of an artefact is not as it was written."""
 
 
 def look(workspace: Workspace, progress: Progress) -> WorkspaceHealth:
@@ -52,7 +42,8 @@ def look(workspace: Workspace, progress: Progress) -> WorkspaceHealth:
         unreadable=[
             file
             for dataset in workspace.dataset_folders()
-            for file in kept_evaluations.read_all(workspace, dataset).unreadable
+            for kept in (kept_evaluations, kept_next_evaluations)
+            for file in kept.read_all(workspace, dataset).unreadable
         ],
     )
 
@@ -125,102 +116,13 @@ def _health(workspace: Workspace, kind: str, dataset: str, artefact: Artefact) -
         if manifest is None:
             told, hint = _interrupted(kind, artefact, recipe)
             return ArtefactHealth(kind, name, dataset, UNFINISHED, 0, told, hint)
-        _require_recorded(artefact, manifest.files)
-        hashed = len(manifest.files) + _OWN_CHECKS[kind](artefact.path)
-    except (RecloraError, _Broken, OSError, ValueError) as error:
+        contents.require_recorded(artefact.path, manifest.files)
+        hashed = len(manifest.files) + contents.OWN_CHECKS[kind](artefact.path)
+    except Exception as error:  # Damage may raise anything.
         what = error.what if isinstance(error, RecloraError) else str(error)
         hint = _mend(kind, dataset, artefact, recipe)
         return ArtefactHealth(kind, name, dataset, DAMAGED, 0, what, hint)
     return ArtefactHealth(kind, name, dataset, WHOLE, hashed, "", "")
-
-
-def _require_recorded(artefact: Artefact, files: dict[str, str]) -> None:
-    """Each file that the manifest tells of is there, with the content that it tells."""
-    for name, expected in files.items():
-        file = artefact.path / name
-        if not file.is_file():
-            raise _Broken(f"{name} is missing")
-        if hash_file(file) != expected:
-            raise _Broken(f"{name} is not what was written: its SHA-256 is another")
-
-
-def _check_store(folder: Path) -> int:
-    """Its arrays have the lengths that its header tells."""
-    store = InteractionsStore(folder)
-    header = store.header
-    lengths = {
-        **dict.fromkeys(("user", "item", "rating", "time", "label"), header.behaviours),
-        **dict.fromkeys(("row_position", "history_end"), header.rows),
-        "user_start": header.users + 1,
-        "user_fields": header.users,
-        "item_fields": header.items,
-    }
-    for name, length in lengths.items():
-        if len(getattr(store, name)) != length:
-            raise _Broken(f"{name}.npy holds {len(getattr(store, name))} entries, not {length}")
-    if (len(store.users), len(store.items)) != (header.users, header.items):
-        raise _Broken("users.parquet or items.parquet is of another store")
-    for field in (*header.user_fields, *header.item_fields):
-        store.vocabulary(field)
-    return 0
-
-
-def _check_sequences(folder: Path) -> int:
-    store = SequenceStore(folder)
-    if not store.is_intact():
-        raise _Broken("an array or a title is not what was written: its SHA-256 is another")
-    return len(list(folder.glob("*.npy")))
-
-
-def _check_index(folder: Path) -> int:
-    """Its arrays open."""
-    for name in ("vectors.npy", "reduced.npy", "pca_mean.npy", "pca_components.npy"):
-        np.load(folder / name, mmap_mode="r")
-    return 0
-
-
-def _check_weights(folder: Path) -> int:
-    """Its weights and configuration open."""
-    [config] = folder.glob("*_config.json")
-    json.loads(config.read_text(encoding="utf-8"))
-    _open_tensors(folder / "model.safetensors")
-    return 0
-
-
-def _check_run(folder: Path) -> int:
-    """Its recipe loads, its shots open, its adapter has the hash that its configuration tells."""
-    runs.recipe_of(Artefact(folder))
-    np.load(folder / runs.SHOTS_FILE, mmap_mode="r")
-    adapter = folder / "adapter"
-    tensors = sorted(adapter.glob("*.safetensors"))
-    if not tensors:
-        raise _Broken("its adapter is missing")
-    for file in tensors:
-        _open_tensors(file)
-    if not (adapter / CONFIG).is_file() or tensors[0].name != TENSORS:
-        return 0  # PEFT's, which tells no hash.
-    if hash_file(adapter / TENSORS) != read_config(adapter).sha256:
-        raise _Broken(f"{TENSORS} is not what was written: its SHA-256 is another")
-    return 1
-
-
-def _open_tensors(file: Path) -> None:
-    try:
-        with safetensors.safe_open(file, framework="numpy") as opened:
-            opened.keys()
-    except (OSError, safetensors.SafetensorError) as error:
-        raise _Broken(f"{file.name} cannot be opened ({error})") from error
-
-
-_OWN_CHECKS: dict[str, Callable[[Path], int]] = {
-    "store": _check_store,
-    "sequences": _check_sequences,
-    "index": _check_index,
-    "crm": _check_weights,
-    "encoder": _check_weights,
-    "run": _check_run,
-}
-"""What each kind can tell of itself beside the manifest; the number of files it hashed."""
 
 
 def _interrupted(kind: str, artefact: Artefact, recipe: str) -> tuple[str, str]:
@@ -243,9 +145,13 @@ def _mend(kind: str, dataset: str, artefact: Artefact, recipe: str) -> str:
     if kind == "sequences":
         return f"Write it again: `reclora prepare --recipe {dataset} --force`."
     if kind == "run":
+        drop = f"Drop it: `reclora runs rm {artefact.name}`."
+        try:
+            runs.recipe_of(artefact)
+        except RecloraError:
+            return drop
         own = artefact.path / runs.RECIPE_FILE
-        again = f"`reclora finetune --recipe {own} --force`"
-        return f"Tune it again: {again}. Drop it: `reclora runs rm {artefact.name}`."
+        return f"Tune it again: `reclora finetune --recipe {own} --force`. {drop}"
     return f"Make it again: `{_command(kind, artefact, recipe)} --force`, with its other options."
 
 
