@@ -22,6 +22,8 @@ from reclora_cli.crm.batch import make_batch
 from reclora_cli.crm.features import FeatureShape
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
+from reclora_cli.recipe import load
+from reclora_cli.workspace import Workspace
 from tests.conftest import CHECKOUT
 from tests.docs.conftest import Desk
 from tests.docs.pages import blocks, name_of, pages
@@ -60,17 +62,37 @@ def _extending(desk: Desk) -> dict[str, Any]:
     }
 
 
+def _elsewhere(desk: Desk) -> dict[str, Any]:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(desk.places.lm)
+    return {"model": model, "guide": torch.randn(2, 16), "ids": _ids()}
+
+
+def _serving(desk: Desk) -> dict[str, Any]:
+    return {"recipe": load("ml-1m"), "workspace": Workspace(desk.workspace)}
+
+
 GIVEN: dict[str, Callable[[Desk], dict[str, Any]]] = {
     "README.md": _readme,
     "docs/extending.md": _extending,
+    "docs/how-to/layer-elsewhere.md": _elsewhere,
+    "docs/serving.md": _serving,
 }
+OF_A_RUN = {"docs/serving.md"}
+"""Pages whose blocks ask a finished run."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_python_of_a_page_runs(
-    page: Path, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    places: Places,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ):
-    desk = Desk(tmp_path / "desk", places, None)
+    finished = request.getfixturevalue("finished") if name_of(page) in OF_A_RUN else None
+    desk = Desk(tmp_path / "desk", places, finished)
     done = desk.reclora("prepare", "ml-1m", "--from", "ml-1m")
     assert done.code == 0, done.err
     desk.enter(monkeypatch)
