@@ -40,6 +40,16 @@ def explained(console: Console) -> Iterator[None]:
     except BrokenPipeError:
         _discard_output()
         raise typer.Exit(1) from None
+    except PermissionError as error:
+        console.traceback()
+        console.error(
+            RecloraError(
+                "no permission to open it",
+                where=error.filename and str(error.filename),
+                hint="Ask for it, or name another place. The whole story: --debug.",
+            )
+        )
+        raise typer.Exit(RecloraError.exit_code) from None
     except typer.Exit:
         raise
     except Exception as error:

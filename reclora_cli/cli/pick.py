@@ -57,7 +57,9 @@ def _chosen(console: Console, store: InteractionsStore, words: str) -> int | Non
     if len(found) > SHOWN:
         console.say(f"{len(found)} titles, the {SHOWN} most rated of them:")
     for number, item in enumerate(shown, start=1):
-        console.say(f"  {number}  {titles[item]}")
+        same = sum(titles[other] == titles[item] for other in shown) > 1
+        told = f", id {store.items[schema.ITEM].iloc[item]}" if same else ""
+        console.say(f"  {number}  {titles[item]}{told}")
     while given := ask.text_or_nothing("Number (Enter: search again)"):
         if given.isdecimal() and 1 <= int(given) <= len(shown):
             return shown[int(given) - 1]

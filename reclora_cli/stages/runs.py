@@ -170,7 +170,15 @@ def recipe_of(artefact: Artefact) -> Recipe:
     Raises:
         RecloraError: it is missing or damaged.
     """
-    return recipes.load(artefact.path / RECIPE_FILE)
+    file = artefact.path / RECIPE_FILE
+    try:
+        return recipes.load(file)
+    except RecloraError as error:
+        raise RecloraError(
+            f"the run's recipe cannot be read: {error.what}",
+            where=str(file),
+            hint=f"Drop the run: `reclora runs rm {artefact.name}`. `reclora doctor` tells more.",
+        ) from error
 
 
 def surroundings(manifest: Manifest) -> dict[str, Any]:

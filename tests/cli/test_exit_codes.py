@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -374,3 +375,14 @@ def read_until(screen: int, mark: str, seconds: float = 20.0) -> str:
         except OSError:  # the other end is closed: all was read
             break
     return text
+
+
+def test_a_place_that_may_not_be_read_is_told_as_such(
+    reclora: Reclora, monkeypatch: pytest.MonkeyPatch, tiny_world: TinyWorld
+):
+    refused = PermissionError(errno.EACCES, "Permission denied", "/closed/pairs.csv")
+    fail_with(monkeypatch, "prepare", refused)
+    done = reclora("prepare", "ml-1m", "-w", tiny_world.workspace.root)
+    assert done.code == 1
+    assert "/closed/pairs.csv: no permission to open it" in done.err
+    assert "Unexpected" not in done.err

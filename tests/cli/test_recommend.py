@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from reclora_cli import recipe
@@ -142,6 +144,22 @@ def test_titles_are_searched_chosen_and_rated(tuned: TinyWorld, typed: Callable[
     typed(title, "7", "1", "9", "4", other, "", other, "1", "2", title, "1", "5")
     rated = pick.rated_titles(Console(quiet=True), tuned.workspace.store("ml-1m").path)
     assert [(one.item, one.rating) for one in rated] == [(9, 2.0), (4, 5.0)]
+
+
+def test_items_of_one_title_are_told_apart_by_their_ids(
+    tuned: TinyWorld, typed: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tuned.workspace.store("ml-1m").path, tmp_path / "store")
+    items = pd.read_parquet(folder / "items.parquet")
+    items.loc[[4, 9], "title"] = "Chasing Amy (1997)"
+    items.to_parquet(folder / "items.parquet")
+    typed("chasing amy", "1", "4")
+    [rated] = pick.rated_titles(Console(), folder)
+    told = capsys.readouterr().err
+    ids = {at: str(items["item_id"].iloc[at]) for at in (4, 9)}
+    assert all(f"Chasing Amy (1997), id {one}" in told for one in ids.values())
+    first = next(line for line in told.splitlines() if line.startswith("  1  "))
+    assert first.endswith(f"id {ids[rated.item]}")
 
 
 def test_who_rates_nothing_is_told(tuned: TinyWorld, typed: Callable[..., None]) -> None:

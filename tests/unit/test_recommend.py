@@ -278,6 +278,18 @@ def test_nobody_is_asked_to_rate_for_a_crm_that_is_not_there(
         recommended(world, history=_must_not_be_asked, by="crm")
 
 
+def test_a_run_without_its_recipe_is_named_with_the_way_out(
+    tuned: TinyWorld, tmp_path: Path
+) -> None:
+    shutil.copytree(tuned.workspace.root, tmp_path / "w")
+    [run] = (tmp_path / "w" / "datasets" / "ml-1m" / "runs").glob(f"{GATED}*")
+    (run / "recipe.yaml").unlink()
+    world = TinyWorld(tuned.raw, tuned.recipe, Workspace(tmp_path / "w"))
+    with pytest.raises(RecloraError) as raised:
+        recommended(world, user=USER)
+    assert f"reclora runs rm {run.name}" in (raised.value.hint or "")
+
+
 def test_who_is_asked_gives_the_ratings(tuned: TinyWorld) -> None:
     asked = recommended(tuned, history=lambda: RATED, top=3)
     assert asked.recommendations == recommended(tuned, history=RATED, top=3).recommendations
