@@ -1,10 +1,10 @@
 """One thread that owns the models puts the questions of all who wait through shared forward passes.
 
-Turns go round: each forward pass takes one question of each waiting request after the other, then a
-second one of each, until its tokens are used up. So a request of one question waits for the pass
-under way and is in the next, whatever others ask; one of n questions waits for at most n of each
-other request. A question that went into a pass cannot be called back; all others of a request that
-ran out of time, or that nobody waits for any more, are dropped.
+Of the places in a pass, every other one goes round among the requests, a question of each in turn;
+those between belong to the oldest request. So a small request passes by a large one, and a large
+one is not held up for ever by small ones that keep coming: once it is the oldest it has half of all
+places. A question that went into a pass cannot be called back; all others of a request that ran out
+of time, or that nobody waits for any more, are dropped.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from reclora_cli.serving.job import Asked, Job
 from reclora_cli.serving.limits import Busy, Failed, Limits
 from reclora_cli.serving.model import ServedModel
 from reclora_cli.stages.opened_run import Prompts
+
+_LATER = 1.5
+"""What a request may wait for, in what waits before it: others that come later take places too."""
 
 Batch = dict[Job, list[int]]
 """Requests, and the numbers of their questions in one forward pass."""
@@ -43,6 +46,8 @@ class Batcher:
         self._model, self._limits, self._counters = model, limits, counters
         self._clock = clock
         self._turns: deque[Job] = deque()
+        self._oldest_first: dict[Job, None] = {}
+        self._by_turn = True
         self._open: set[Job] = set()
         self._running, self._since = 0, clock()
         self._refusing = self._closing = False
@@ -84,6 +89,7 @@ class Batcher:
             self._require_room(asked.most)
             job = Job(asked, self._clock() + self._limits.timeout_s)
             self._turns.append(job)
+            self._oldest_first[job] = None
             self._open.add(job)
             self._changed.notify_all()
         return job
@@ -146,7 +152,7 @@ class Batcher:
             )
         # With nothing before it a request is always taken, so that a pace that was measured in a
         # bad moment is measured again.
-        needed = self._seconds_for(self._before(questions) + questions) if self._open else 0.0
+        needed = _LATER * self._seconds_for(self._before(questions)) if self._open else 0.0
         if needed > self._limits.timeout_s:
             self._counters.turned_away("slow")
             raise Busy(
@@ -157,8 +163,10 @@ class Batcher:
             )
 
     def _before(self, questions: int) -> int:
-        """Questions of others that go before the last of a new request's."""
-        return self._running + sum(min(job.left, questions) for job in self._waiting_jobs())
+        """Questions until the last of a new request's, were it the last request to come."""
+        here = self._waiting_jobs()
+        in_turn = questions * (len(here) + 1)
+        return self._running + min(in_turn, sum(job.left for job in here) + questions)
 
     def _seconds_for(self, questions: int) -> float:
         return questions * (self._counters.seconds_a_question or 0.0)
@@ -209,7 +217,7 @@ class Batcher:
         self._since = now
 
     def _next_batch(self) -> Batch:
-        """A question of each request in turn, as many as ``batch_tokens`` hold; at least one."""
+        """As many questions as ``batch_tokens`` hold; at least one."""
         batch: Batch = {}
         rows = longest = 0
         while (job := self._first()) is not None:
@@ -219,20 +227,31 @@ class Batcher:
             rows += 1
             batch.setdefault(job, []).append(job.send_next())
             with self._changed:
-                self._turns.popleft()
-                if job.left:
-                    self._turns.append(job)
+                self._took_place(job)
         return batch
 
     def _first(self) -> Job | None:
-        """The request whose turn it is, with its prompts; those that are over are dropped."""
+        """Whose the next place is, with its prompts read; requests that are over are dropped."""
         while True:
             with self._changed:
-                job = self._turns[0] if self._turns else None
-            if job is None or (self._is_open(job) and self._read(job)):
+                if not self._turns:
+                    return None
+                job = self._turns[0] if self._by_turn else next(iter(self._oldest_first))
+            if self._is_open(job) and self._read(job):
                 return job
             with self._changed:
-                self._turns.popleft()
+                self._leave(job)
+
+    def _took_place(self, job: Job) -> None:
+        if not job.left:
+            self._leave(job)
+        elif self._by_turn:
+            self._turns.rotate(-1)
+        self._by_turn = not self._by_turn
+
+    def _leave(self, job: Job) -> None:
+        self._turns.remove(job)
+        del self._oldest_first[job]
 
     def _is_open(self, job: Job) -> bool:
         if self._clock() > job.deadline:

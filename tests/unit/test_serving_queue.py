@@ -46,13 +46,30 @@ def test_a_small_request_is_in_the_first_pass_behind_a_large_one(few_at_once: Se
         assert last.result(timeout=60) >= 10
 
 
-def test_two_large_requests_go_on_side_by_side(few_at_once: ServedModel) -> None:
+def test_half_of_the_places_belong_to_the_oldest_request(few_at_once: ServedModel) -> None:
     with batching(few_at_once) as (batcher, counters):
-        jobs = [batcher.submit(scores(few_at_once, seed, 20)) for seed in (0, 1)]
+        jobs = [batcher.submit(scores(few_at_once, seed, 24)) for seed in (0, 1)]
         ends = [passes_until(job, counters) for job in jobs]
         batcher.start()
         one, other = (end.result(timeout=60) for end in ends)
-    assert abs(one - other) <= 1
+    assert other / 2 < one < other  # three of four places, then none
+
+
+def test_a_large_request_is_answered_while_small_ones_keep_coming(few_at_once: ServedModel) -> None:
+    with batching(few_at_once) as (batcher, counters):
+        large = batcher.submit(scores(few_at_once, 0, 8))
+        end = passes_until(large, counters)
+
+        def another(done: Future[Any]) -> None:
+            if not large.future.done():
+                small = batcher.submit(scores(few_at_once, 1))
+                small.future.add_done_callback(another)
+
+        for seed in range(30):
+            batcher.submit(scores(few_at_once, seed)).future.add_done_callback(another)
+        batcher.start()
+        assert end.result(timeout=60) <= 6
+        assert counters.counts(0, 0).batches.largest <= 4
 
 
 def test_a_pass_holds_no_more_tokens_than_the_recipe_says(
@@ -107,10 +124,11 @@ def test_what_would_run_out_of_time_is_refused_at_once(model: ServedModel) -> No
     with batching(model, timeout_s=60) as (batcher, counters):
         counters.forward(1, 100, 1, 2.0)
         batcher.submit(scores(model, 0, 25))
-        batcher.submit(scores(model, 1, 3))  # three of each: 12 s
-        with pytest.raises(Busy, match="some 66 s") as raised:
-            batcher.submit(scores(model, 2, 15))  # 15 of the first, 3, and its own: 66 s
-        assert raised.value.retry_after_s == 6
+        batcher.submit(scores(model, 1, 3))  # six in turn, and half as many again: 18 s
+        with pytest.raises(Busy, match="some 129 s") as raised:
+            batcher.submit(scores(model, 2, 15))  # all 43, and half as many again
+        assert raised.value.retry_after_s == 69
+        batcher.submit(scores(model, 3))
         assert counters.counts(0, 0).turned_away == {"slow": 1}
 
 
