@@ -1,17 +1,13 @@
 """One thread that owns the models puts the questions of all who wait through shared forward passes.
 
-Of the places in a pass, every other one goes round among the requests, a question of each in turn;
-those between belong to the oldest request. So a small request passes by a large one, and a large
-one is not held up for ever by small ones that keep coming: once it is the oldest it has half of all
-places. A question that went into a pass cannot be called back; all others of a request that ran out
-of time, or that nobody waits for any more, are dropped.
+How places are shared out is said in ``turns``. A question that went into a pass cannot be called
+back; all others of a request that ran out of time, or that nobody waits for any more, are dropped.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 from reclora_cli.errors import RecloraError
@@ -20,6 +16,7 @@ from reclora_cli.serving.counters import Counters
 from reclora_cli.serving.job import Asked, Job
 from reclora_cli.serving.limits import Busy, Failed, Limits
 from reclora_cli.serving.model import ServedModel
+from reclora_cli.serving.turns import Turns
 from reclora_cli.stages.opened_run import Prompts
 
 _LATER = 1.5
@@ -45,9 +42,7 @@ class Batcher:
     ) -> None:
         self._model, self._limits, self._counters = model, limits, counters
         self._clock = clock
-        self._turns: deque[Job] = deque()
-        self._oldest_first: dict[Job, None] = {}
-        self._by_turn = True
+        self._turns = Turns()
         self._open: set[Job] = set()
         self._running, self._since = 0, clock()
         self._refusing = self._closing = False
@@ -88,8 +83,7 @@ class Batcher:
         with self._changed:
             self._require_room(asked.most)
             job = Job(asked, self._clock() + self._limits.timeout_s)
-            self._turns.append(job)
-            self._oldest_first[job] = None
+            self._turns.add(job)
             self._open.add(job)
             self._changed.notify_all()
         return job
@@ -172,7 +166,7 @@ class Batcher:
         return questions * (self._counters.seconds_a_question or 0.0)
 
     def _waiting_jobs(self) -> list[Job]:
-        return [job for job in self._turns if job in self._open]
+        return [job for job in self._turns.jobs() if job in self._open]
 
     def _stopping(self) -> Busy:
         return Busy("the server is stopping", where="server", retry_after_s=self._limits.grace_s)
@@ -197,9 +191,9 @@ class Batcher:
         batch = self._next_batch()
         if not batch:
             return
-        mixed = Prompts.together([(_prompts(job), chosen) for job, chosen in batch.items()])
-        self._running = len(mixed)
+        self._running = sum(len(chosen) for chosen in batch.values())
         try:
+            mixed = Prompts.together([(_prompts(job), chosen) for job, chosen in batch.items()])
             answered = self._model.answer(mixed)
             self._count(batch, mixed)
             self._share_out(batch, answered)
@@ -227,31 +221,18 @@ class Batcher:
             rows += 1
             batch.setdefault(job, []).append(job.send_next())
             with self._changed:
-                self._took_place(job)
+                self._turns.took_place(job)
         return batch
 
     def _first(self) -> Job | None:
         """Whose the next place is, with its prompts read; requests that are over are dropped."""
         while True:
             with self._changed:
-                if not self._turns:
-                    return None
-                job = self._turns[0] if self._by_turn else next(iter(self._oldest_first))
-            if self._is_open(job) and self._read(job):
+                job = self._turns.next()
+            if job is None or (self._is_open(job) and self._read(job)):
                 return job
             with self._changed:
-                self._leave(job)
-
-    def _took_place(self, job: Job) -> None:
-        if not job.left:
-            self._leave(job)
-        elif self._by_turn:
-            self._turns.rotate(-1)
-        self._by_turn = not self._by_turn
-
-    def _leave(self, job: Job) -> None:
-        self._turns.remove(job)
-        del self._oldest_first[job]
+                self._turns.leave(job)
 
     def _is_open(self, job: Job) -> bool:
         if self._clock() > job.deadline:

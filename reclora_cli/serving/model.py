@@ -10,7 +10,7 @@ import torch
 from reclora_cli.data import schema
 from reclora_cli.data.lookup_many import Ids, IdsOrTitles
 from reclora_cli.errors import MissingInputError
-from reclora_cli.progress import SILENT, Progress
+from reclora_cli.progress import SILENT, OnlyWarnings, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import Answered
 from reclora_cli.scoring.questions import Questions
@@ -78,6 +78,7 @@ class ServedModel:
             IdsOrTitles(store.items[schema.ITEM].tolist(), store.items[schema.TITLE].tolist()),
         )
         model._open_all()
+        sources.progress = OnlyWarnings(progress)
         return model
 
     def _open_all(self) -> None:
@@ -90,9 +91,8 @@ class ServedModel:
             _ = sources.crm
         if sources.likeness is not None:
             _ = sources.catalogue
-        self.answer(
-            self.opened.prompts(sources, Questions.of_user(sources.store, 0, np.zeros(1, np.int64)))
-        )
+        first = Questions.of_user(sources.store, 0, np.zeros(1, np.int64))
+        self.answer(self.opened.prompts(sources, first))
 
     def answer(self, prompts: Prompts) -> Answered:
         """P(yes) and gate weights of prompts that may be of different users."""

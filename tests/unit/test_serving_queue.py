@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reclora_cli import device as devices
 from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.scoring.lm_scorer import Answered
 from reclora_cli.serving.batcher import Batcher
@@ -17,6 +18,7 @@ from reclora_cli.serving.job import Job
 from reclora_cli.serving.limits import LEAST_QUEUE, Busy, Failed, Limits
 from reclora_cli.serving.model import ServedModel
 from reclora_cli.stages.opened_run import Prompts
+from tests.finetuning import Listening
 from tests.served import alone, batching, loaded, model, recommendation, scores, serving
 from tests.world import TinyWorld
 
@@ -238,3 +240,15 @@ def test_closing_tells_those_who_wait_and_ends_the_thread(few_at_once: ServedMod
         with pytest.raises(Busy, match="stopping"):
             job.future.result(timeout=0)
     assert threading.active_count() == before
+
+
+def test_a_served_run_tells_warnings_once_and_draws_no_progress(tuned: TinyWorld) -> None:
+    heard = Listening()
+    where = devices.pick("cpu")
+    model = ServedModel.load(tuned.recipe, tuned.workspace, where, heard)
+    assert any(line.startswith("Run: ") for line in heard.said)
+    before = list(heard.said)
+    for _ in range(2):
+        model.sources.progress.say("passes by")
+        model.sources.progress.warn("batches are halved")
+    assert (heard.said, heard.warned) == (before, ["batches are halved"])
