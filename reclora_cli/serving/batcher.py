@@ -198,9 +198,8 @@ class Batcher:
             self._count(batch, mixed)
             self._share_out(batch, answered)
         except Exception as error:  # Told to who asked; the thread goes on.
-            told = _failed(error) if isinstance(error, RecloraError) else error
             for job in batch:
-                self.drop(job, told)
+                self.drop(job, _no_fault_of_the_request(error))
         self._running = 0
 
     def _count(self, batch: Batch, mixed: Prompts) -> None:
@@ -263,7 +262,7 @@ class Batcher:
         try:
             result = job.asked.result(self._model, whole)
         except Exception as error:
-            self.drop(job, error)
+            self.drop(job, _no_fault_of_the_request(error))
             return
         self._end(job, lambda: job.future.set_result(result))
 
@@ -277,8 +276,10 @@ class Batcher:
         return True
 
 
-def _failed(error: RecloraError) -> Failed:
-    return Failed(error.what, where=error.where, hint=error.hint)
+def _no_fault_of_the_request(error: Exception) -> Exception:
+    if isinstance(error, RecloraError):
+        return Failed(error.what, where=error.where, hint=error.hint)
+    return error
 
 
 def _prompts(job: Job) -> Prompts:

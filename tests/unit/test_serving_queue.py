@@ -190,13 +190,15 @@ class Broken:
         raise UsageError("no result")
 
 
-@pytest.mark.parametrize("at", ["prompts", "result"])
-def test_a_request_that_fails_fails_alone(model: ServedModel, at: str) -> None:
+@pytest.mark.parametrize(("at", "told"), [("prompts", UsageError), ("result", Failed)])
+def test_a_request_that_fails_fails_alone(
+    model: ServedModel, at: str, told: type[Exception]
+) -> None:
     with batching(model) as (batcher, _):
         broken, whole = batcher.submit(Broken(model, at=at)), batcher.submit(scores(model, 1))
         batcher.start()
         assert whole.future.result(timeout=60).scores
-        with pytest.raises(UsageError):
+        with pytest.raises(told):
             broken.future.result(timeout=60)
 
 
