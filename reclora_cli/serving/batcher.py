@@ -163,7 +163,8 @@ class Batcher:
         return self._running + min(in_turn, sum(job.left for job in here) + questions)
 
     def _seconds_for(self, questions: int) -> float:
-        return questions * (self._counters.seconds_a_question or 0.0)
+        pace = self._counters.seconds_a_question
+        return questions * (self._model.seconds_a_question if pace is None else pace)
 
     def _waiting_jobs(self) -> list[Job]:
         return [job for job in self._turns.jobs() if job in self._open]

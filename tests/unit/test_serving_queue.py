@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -132,6 +133,17 @@ def test_what_would_run_out_of_time_is_refused_at_once(model: ServedModel) -> No
         assert raised.value.retry_after_s == 69
         batcher.submit(scores(model, 3))
         assert counters.counts(0, 0).turned_away == {"slow": 1}
+
+
+def test_before_the_first_pass_the_pace_is_that_of_a_question_at_the_start(
+    model: ServedModel,
+) -> None:
+    assert 0 < model.seconds_a_question < 5
+    slow = replace(model, seconds_a_question=2.0)
+    with batching(slow, timeout_s=60) as (batcher, _):
+        batcher.submit(scores(model, 0, 25))
+        with pytest.raises(Busy, match="some 90 s"):
+            batcher.submit(scores(model, 1, 15))
 
 
 def test_with_nothing_before_it_a_request_is_taken_however_slow_the_last_ones_were(
