@@ -76,6 +76,16 @@ class SaidOnce:
             self._around.warn(message)
 
 
+class OnlyWarnings(SilentProgress):
+    """Lets through another's warnings, none twice: for work that goes on and on."""
+
+    def __init__(self, around: Progress) -> None:
+        self._warned = SaidOnce(around)
+
+    def warn(self, message: str) -> None:
+        self._warned.warn(message)
+
+
 SILENT: Progress = SilentProgress()
 
 

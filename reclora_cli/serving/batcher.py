@@ -1,17 +1,13 @@
 """One thread that owns the models puts the questions of all who wait through shared forward passes.
 
-Turns go round: each forward pass takes one question of each waiting request after the other, then a
-second one of each, until its tokens are used up. So a request of one question waits for the pass
-under way and is in the next, whatever others ask; one of n questions waits for at most n of each
-other request. A question that went into a pass cannot be called back; all others of a request that
-ran out of time, or that nobody waits for any more, are dropped.
+How places are shared out is said in ``turns``. A question that went into a pass cannot be called
+back; all others of a request that ran out of time, or that nobody waits for any more, are dropped.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 from reclora_cli.errors import RecloraError
@@ -20,7 +16,11 @@ from reclora_cli.serving.counters import Counters
 from reclora_cli.serving.job import Asked, Job
 from reclora_cli.serving.limits import Busy, Failed, Limits
 from reclora_cli.serving.model import ServedModel
+from reclora_cli.serving.turns import Turns
 from reclora_cli.stages.opened_run import Prompts
+
+_LATER = 1.5
+"""What a request may wait for, in what waits before it: others that come later take places too."""
 
 Batch = dict[Job, list[int]]
 """Requests, and the numbers of their questions in one forward pass."""
@@ -42,7 +42,7 @@ class Batcher:
     ) -> None:
         self._model, self._limits, self._counters = model, limits, counters
         self._clock = clock
-        self._turns: deque[Job] = deque()
+        self._turns = Turns()
         self._open: set[Job] = set()
         self._running, self._since = 0, clock()
         self._refusing = self._closing = False
@@ -83,7 +83,7 @@ class Batcher:
         with self._changed:
             self._require_room(asked.most)
             job = Job(asked, self._clock() + self._limits.timeout_s)
-            self._turns.append(job)
+            self._turns.add(job)
             self._open.add(job)
             self._changed.notify_all()
         return job
@@ -146,7 +146,7 @@ class Batcher:
             )
         # With nothing before it a request is always taken, so that a pace that was measured in a
         # bad moment is measured again.
-        needed = self._seconds_for(self._before(questions) + questions) if self._open else 0.0
+        needed = _LATER * self._seconds_for(self._before(questions)) if self._open else 0.0
         if needed > self._limits.timeout_s:
             self._counters.turned_away("slow")
             raise Busy(
@@ -157,14 +157,17 @@ class Batcher:
             )
 
     def _before(self, questions: int) -> int:
-        """Questions of others that go before the last of a new request's."""
-        return self._running + sum(min(job.left, questions) for job in self._waiting_jobs())
+        """Questions until the last of a new request's, were it the last request to come."""
+        here = self._waiting_jobs()
+        in_turn = questions * (len(here) + 1)
+        return self._running + min(in_turn, sum(job.left for job in here) + questions)
 
     def _seconds_for(self, questions: int) -> float:
-        return questions * (self._counters.seconds_a_question or 0.0)
+        pace = self._counters.seconds_a_question
+        return questions * (self._model.seconds_a_question if pace is None else pace)
 
     def _waiting_jobs(self) -> list[Job]:
-        return [job for job in self._turns if job in self._open]
+        return [job for job in self._turns.jobs() if job in self._open]
 
     def _stopping(self) -> Busy:
         return Busy("the server is stopping", where="server", retry_after_s=self._limits.grace_s)
@@ -189,16 +192,15 @@ class Batcher:
         batch = self._next_batch()
         if not batch:
             return
-        mixed = Prompts.together([(_prompts(job), chosen) for job, chosen in batch.items()])
-        self._running = len(mixed)
+        self._running = sum(len(chosen) for chosen in batch.values())
         try:
+            mixed = Prompts.together([(_prompts(job), chosen) for job, chosen in batch.items()])
             answered = self._model.answer(mixed)
             self._count(batch, mixed)
             self._share_out(batch, answered)
         except Exception as error:  # Told to who asked; the thread goes on.
-            told = _failed(error) if isinstance(error, RecloraError) else error
             for job in batch:
-                self.drop(job, told)
+                self.drop(job, _no_fault_of_the_request(error))
         self._running = 0
 
     def _count(self, batch: Batch, mixed: Prompts) -> None:
@@ -209,7 +211,7 @@ class Batcher:
         self._since = now
 
     def _next_batch(self) -> Batch:
-        """A question of each request in turn, as many as ``batch_tokens`` hold; at least one."""
+        """As many questions as ``batch_tokens`` hold; at least one."""
         batch: Batch = {}
         rows = longest = 0
         while (job := self._first()) is not None:
@@ -219,20 +221,18 @@ class Batcher:
             rows += 1
             batch.setdefault(job, []).append(job.send_next())
             with self._changed:
-                self._turns.popleft()
-                if job.left:
-                    self._turns.append(job)
+                self._turns.took_place(job)
         return batch
 
     def _first(self) -> Job | None:
-        """The request whose turn it is, with its prompts; those that are over are dropped."""
+        """Whose the next place is, with its prompts read; requests that are over are dropped."""
         while True:
             with self._changed:
-                job = self._turns[0] if self._turns else None
+                job = self._turns.next()
             if job is None or (self._is_open(job) and self._read(job)):
                 return job
             with self._changed:
-                self._turns.popleft()
+                self._turns.leave(job)
 
     def _is_open(self, job: Job) -> bool:
         if self._clock() > job.deadline:
@@ -263,7 +263,7 @@ class Batcher:
         try:
             result = job.asked.result(self._model, whole)
         except Exception as error:
-            self.drop(job, error)
+            self.drop(job, _no_fault_of_the_request(error))
             return
         self._end(job, lambda: job.future.set_result(result))
 
@@ -277,8 +277,10 @@ class Batcher:
         return True
 
 
-def _failed(error: RecloraError) -> Failed:
-    return Failed(error.what, where=error.where, hint=error.hint)
+def _no_fault_of_the_request(error: Exception) -> Exception:
+    if isinstance(error, RecloraError):
+        return Failed(error.what, where=error.where, hint=error.hint)
+    return error
 
 
 def _prompts(job: Job) -> Prompts:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 from reclora_cli.data import schema
 from reclora_cli.data.lookup_many import Ids, IdsOrTitles
 from reclora_cli.errors import MissingInputError
-from reclora_cli.progress import SILENT, Progress
+from reclora_cli.progress import SILENT, OnlyWarnings, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import Answered
 from reclora_cli.scoring.questions import Questions
@@ -30,6 +31,7 @@ class ServedModel:
         average: the run's average user; ``None`` without a gate.
         crm: the name of the run's CRM, if one is trained.
         batch_tokens: padded prompt tokens of one forward pass.
+        seconds_a_question: what one took alone when it was loaded.
     """
 
     run: runs.Run
@@ -40,6 +42,7 @@ class ServedModel:
     batch_tokens: int
     users: Ids
     items: IdsOrTitles
+    seconds_a_question: float = 0.0
 
     @classmethod
     def load(
@@ -78,7 +81,8 @@ class ServedModel:
             IdsOrTitles(store.items[schema.ITEM].tolist(), store.items[schema.TITLE].tolist()),
         )
         model._open_all()
-        return model
+        sources.progress = OnlyWarnings(progress)
+        return replace(model, seconds_a_question=model._seconds_of_one())
 
     def _open_all(self) -> None:
         """Everything that a request may read, so that none meets a file that was replaced."""
@@ -90,9 +94,14 @@ class ServedModel:
             _ = sources.crm
         if sources.likeness is not None:
             _ = sources.catalogue
-        self.answer(
-            self.opened.prompts(sources, Questions.of_user(sources.store, 0, np.zeros(1, np.int64)))
-        )
+        self._seconds_of_one()  # The first is slower than those that follow.
+
+    def _seconds_of_one(self) -> float:
+        """Of a question from its reading to its answer."""
+        began, store = time.monotonic(), self.sources.store
+        one = Questions.of_user(store, 0, np.zeros(1, np.int64))
+        self.answer(self.opened.prompts(self.sources, one))
+        return time.monotonic() - began
 
     def answer(self, prompts: Prompts) -> Answered:
         """P(yes) and gate weights of prompts that may be of different users."""

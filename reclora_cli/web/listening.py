@@ -118,20 +118,14 @@ class _Server(uvicorn.Server):
         self._on_stop()
         batcher = self._service.batcher
         batcher.refuse_new()
-        idle = asyncio.ensure_future(self._until_idle())
+        grace = self._service.limits.grace_s
+        idle = asyncio.ensure_future(asyncio.to_thread(batcher.wait_until_idle, grace))
         hurried = asyncio.ensure_future(self._hurried.wait())
-        await asyncio.wait(
-            {idle, hurried},
-            timeout=self._service.limits.grace_s,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        for one in (idle, hurried):
-            one.cancel()
-        return batcher.cut()
-
-    async def _until_idle(self) -> None:
-        while self._service.batcher.open_requests:
-            await asyncio.sleep(0.05)
+        await asyncio.wait({idle, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        cut = batcher.cut()  # Now it is idle.
+        await idle
+        return cut
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

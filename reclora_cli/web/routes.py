@@ -49,7 +49,12 @@ class Ready:
     status: Literal["ready"] = "ready"
 
 
-@router.post("/score", responses=_ASKED, summary="P(yes) of pairs, or of items for somebody new")
+@router.post(
+    "/score",
+    tags=["ask"],
+    responses=_ASKED,
+    summary="P(yes) of pairs, or of items for somebody new",
+)
 async def score(
     request: Request, service: Served, body: Annotated[bodies.ScoreBody, Body()]
 ) -> Scores:
@@ -64,7 +69,9 @@ async def score(
     return await _answer(request, service, asked)
 
 
-@router.post("/recommend", responses=_ASKED, summary="The best of what a user has not seen")
+@router.post(
+    "/recommend", tags=["ask"], responses=_ASKED, summary="The best of what a user has not seen"
+)
 async def recommend(
     request: Request, service: Served, body: Annotated[bodies.RecommendBody, Body()]
 ) -> Recommended:
@@ -80,7 +87,9 @@ async def recommend(
     return await _answer(request, service, asked)
 
 
-@router.post("/explain", responses=_ASKED, summary="What the run reads and mixes for a user")
+@router.post(
+    "/explain", tags=["ask"], responses=_ASKED, summary="What the run reads and mixes for a user"
+)
 async def explain(
     request: Request, service: Served, body: Annotated[bodies.ExplainBody, Body()]
 ) -> Explained:
@@ -97,26 +106,26 @@ async def explain(
     return await _answer(request, service, asked)
 
 
-@router.get("/health", summary="Whether the process answers")
+@router.get("/health", tags=["look"], summary="Whether the process answers")
 async def health() -> Alive:
     """Always, while it runs."""
     return Alive()
 
 
-@router.get("/ready", responses=BUSY, summary="Whether requests are taken")
+@router.get("/ready", tags=["look"], responses=BUSY, summary="Whether requests are taken")
 async def ready(service: Served) -> Ready:
     """503 once the server is told to stop."""
     service.batcher.require_open()
     return Ready()
 
 
-@router.get("/info", summary="What is served, and what a request may say")
+@router.get("/info", tags=["look"], summary="What is served, and what a request may say")
 async def info(service: Served) -> ServedRun:
     """Of the run and its dataset."""
     return service.describe()
 
 
-@router.get("/stats", summary="Counters since the start")
+@router.get("/stats", tags=["look"], summary="Counters since the start")
 async def stats(service: Served) -> Counts:
     """Requests by path and status, forward passes and their sizes, latencies."""
     return service.counts()

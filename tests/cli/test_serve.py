@@ -126,6 +126,13 @@ def test_it_says_where_answers_and_stops_with_zero(start: Callable[..., Server],
     assert "Stopping." in err
     assert "Stopped: 1 requests answered, 0 turned away; 3 questions" in err
     assert "no authentication" not in err
+    assert "POST /v1/score" not in err
+
+
+def test_requests_are_logged_when_asked_to_be(start: Callable[..., Server]) -> None:
+    server = start("--verbose")
+    server.ask("score", score())
+    assert '"POST /v1/score HTTP/1.1" 200' in server.stop(signal.SIGTERM)[1]
 
 
 def test_told_to_stop_it_answers_what_is_under_way_and_refuses_the_rest(

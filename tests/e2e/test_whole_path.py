@@ -11,8 +11,11 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -163,6 +166,30 @@ def test_somebody_new_with_five_ratings_is_recommended_what_they_have_not_rated(
     assert chances == sorted(chances, reverse=True)
     assert not {one["title"] for one in found} & {*rated}
     assert all(said["title"] in rated for one in found for said in one["behaviours"])
+
+
+def test_the_api_answers_many_at_once_as_each_alone(path: Path100K) -> None:
+    process = path.start("serve", "--run", path.tuned["run"], "--port", "0", "--wait", "1000")
+    assert process.stdout
+    try:
+        url = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")["url"]
+        bodies = [{"pairs": [{"user": user, "item": "Heat (1995)"}]} for user in range(1, 13)]
+
+        def ask(body: dict[str, Any]) -> float:
+            done = httpx.post(f"{url}/v1/score", json=body, timeout=300)
+            assert done.status_code == 200, done.text
+            return done.json()["scores"][0]["probability"]
+
+        alone = [ask(body) for body in bodies[:4]]
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            mixed = list(pool.map(ask, bodies))
+        sizes = httpx.get(f"{url}/v1/stats").json()["batches"]["sizes"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert max(map(int, sizes)) > 6
+    assert mixed[:4] == pytest.approx(alone, abs=1e-5)
 
 
 def test_show_prints_the_prompt_of_a_row(path: Path100K) -> None:

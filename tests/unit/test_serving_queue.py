@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from reclora_cli import device as devices
 from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.scoring.lm_scorer import Answered
 from reclora_cli.serving.batcher import Batcher
@@ -17,6 +19,7 @@ from reclora_cli.serving.job import Job
 from reclora_cli.serving.limits import LEAST_QUEUE, Busy, Failed, Limits
 from reclora_cli.serving.model import ServedModel
 from reclora_cli.stages.opened_run import Prompts
+from tests.finetuning import Listening
 from tests.served import alone, batching, loaded, model, recommendation, scores, serving
 from tests.world import TinyWorld
 
@@ -46,13 +49,30 @@ def test_a_small_request_is_in_the_first_pass_behind_a_large_one(few_at_once: Se
         assert last.result(timeout=60) >= 10
 
 
-def test_two_large_requests_go_on_side_by_side(few_at_once: ServedModel) -> None:
+def test_half_of_the_places_belong_to_the_oldest_request(few_at_once: ServedModel) -> None:
     with batching(few_at_once) as (batcher, counters):
-        jobs = [batcher.submit(scores(few_at_once, seed, 20)) for seed in (0, 1)]
+        jobs = [batcher.submit(scores(few_at_once, seed, 24)) for seed in (0, 1)]
         ends = [passes_until(job, counters) for job in jobs]
         batcher.start()
         one, other = (end.result(timeout=60) for end in ends)
-    assert abs(one - other) <= 1
+    assert other / 2 < one < other  # three of four places, then none
+
+
+def test_a_large_request_is_answered_while_small_ones_keep_coming(few_at_once: ServedModel) -> None:
+    with batching(few_at_once) as (batcher, counters):
+        large = batcher.submit(scores(few_at_once, 0, 8))
+        end = passes_until(large, counters)
+
+        def another(done: Future[Any]) -> None:
+            if not large.future.done():
+                small = batcher.submit(scores(few_at_once, 1))
+                small.future.add_done_callback(another)
+
+        for seed in range(30):
+            batcher.submit(scores(few_at_once, seed)).future.add_done_callback(another)
+        batcher.start()
+        assert end.result(timeout=60) <= 6
+        assert counters.counts(0, 0).batches.largest <= 4
 
 
 def test_a_pass_holds_no_more_tokens_than_the_recipe_says(
@@ -107,11 +127,23 @@ def test_what_would_run_out_of_time_is_refused_at_once(model: ServedModel) -> No
     with batching(model, timeout_s=60) as (batcher, counters):
         counters.forward(1, 100, 1, 2.0)
         batcher.submit(scores(model, 0, 25))
-        batcher.submit(scores(model, 1, 3))  # three of each: 12 s
-        with pytest.raises(Busy, match="some 66 s") as raised:
-            batcher.submit(scores(model, 2, 15))  # 15 of the first, 3, and its own: 66 s
-        assert raised.value.retry_after_s == 6
+        batcher.submit(scores(model, 1, 3))  # six in turn, and half as many again: 18 s
+        with pytest.raises(Busy, match="some 129 s") as raised:
+            batcher.submit(scores(model, 2, 15))  # all 43, and half as many again
+        assert raised.value.retry_after_s == 69
+        batcher.submit(scores(model, 3))
         assert counters.counts(0, 0).turned_away == {"slow": 1}
+
+
+def test_before_the_first_pass_the_pace_is_that_of_a_question_at_the_start(
+    model: ServedModel,
+) -> None:
+    assert 0 < model.seconds_a_question < 5
+    slow = replace(model, seconds_a_question=2.0)
+    with batching(slow, timeout_s=60) as (batcher, _):
+        batcher.submit(scores(model, 0, 25))
+        with pytest.raises(Busy, match="some 90 s"):
+            batcher.submit(scores(model, 1, 15))
 
 
 def test_with_nothing_before_it_a_request_is_taken_however_slow_the_last_ones_were(
@@ -170,13 +202,15 @@ class Broken:
         raise UsageError("no result")
 
 
-@pytest.mark.parametrize("at", ["prompts", "result"])
-def test_a_request_that_fails_fails_alone(model: ServedModel, at: str) -> None:
+@pytest.mark.parametrize(("at", "told"), [("prompts", UsageError), ("result", Failed)])
+def test_a_request_that_fails_fails_alone(
+    model: ServedModel, at: str, told: type[Exception]
+) -> None:
     with batching(model) as (batcher, _):
         broken, whole = batcher.submit(Broken(model, at=at)), batcher.submit(scores(model, 1))
         batcher.start()
         assert whole.future.result(timeout=60).scores
-        with pytest.raises(UsageError):
+        with pytest.raises(told):
             broken.future.result(timeout=60)
 
 
@@ -220,3 +254,15 @@ def test_closing_tells_those_who_wait_and_ends_the_thread(few_at_once: ServedMod
         with pytest.raises(Busy, match="stopping"):
             job.future.result(timeout=0)
     assert threading.active_count() == before
+
+
+def test_a_served_run_tells_warnings_once_and_draws_no_progress(tuned: TinyWorld) -> None:
+    heard = Listening()
+    where = devices.pick("cpu")
+    model = ServedModel.load(tuned.recipe, tuned.workspace, where, heard)
+    assert any(line.startswith("Run: ") for line in heard.said)
+    before = list(heard.said)
+    for _ in range(2):
+        model.sources.progress.say("passes by")
+        model.sources.progress.warn("batches are halved")
+    assert (heard.said, heard.warned) == (before, ["batches are halved"])

@@ -140,6 +140,14 @@ def test_what_is_no_json_is_a_bad_request(ask: Ask, body: bytes) -> None:
     problem(done)
 
 
+def test_a_form_of_another_site_cannot_ask(ask: Ask) -> None:
+    """A browser sends these without asking the server first; JSON it does not."""
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        done = ask("POST", "/v1/score", content=json.dumps(one()), headers={"Content-Type": kind})
+        assert done.status_code == 422
+        problem(done)
+
+
 def test_an_unknown_address_and_method_have_the_same_shape(ask: Ask) -> None:
     assert problem(ask("GET", "/v1/scores"))["hint"] == "See /docs."
     done = ask("GET", "/v1/score")
