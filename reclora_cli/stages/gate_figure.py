@@ -9,6 +9,7 @@ import numpy as np
 
 from reclora_cli.errors import UsageError
 from reclora_cli.stages.explain import ExplainResult
+from reclora_cli.stages.explaining.pictures import figure_of, require_picture, save, shortened
 from reclora_cli.stages.gate_view import GateView
 
 
@@ -18,28 +19,18 @@ def draw(result: ExplainResult, path: Path) -> None:
     Raises:
         UsageError: the run has no gate, or the suffix names no picture format.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if result.gate is None:
         raise UsageError(f"{result.run} has no gate to draw", where="--plot")
-    figure = Figure(figsize=(9, 8), layout="constrained", dpi=120)
-    canvas = FigureCanvasAgg(figure)
-    if path.suffix.lstrip(".").lower() not in canvas.get_supported_filetypes():
-        raise UsageError(
-            f"cannot write {path.suffix or 'a file without suffix'}",
-            where="--plot",
-            hint="Use .png or .svg.",
-        )
+    require_picture(path)
+    figure = figure_of(9, 8)
     figure.suptitle(
-        f"User {result.user}{_about(result)}\n{result.run}",
+        shortened(f"User {result.user}{_about(result)}", 90) + f"\n{result.run}",
         fontsize=11,
     )
     bars, heat = figure.subplots(2, 1, height_ratios=[1, 1.6])
     _bars(bars, result.gate)
     heat_map(heat, figure, result.gate)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def _about(result: ExplainResult) -> str:

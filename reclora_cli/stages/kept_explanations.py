@@ -1,6 +1,7 @@
 """Explanations that ``explain`` gave, kept with their run.
 
-``explained/<user>-<item>.json``, and of the task ``next`` ``explained/<split>-<row>.json``.
+``explained/<user>-<item>.json``, and of the task ``next`` ``explained/<split>-<row>.json``; below
+them ``what-if/<user>-<item>.json`` and ``experts/experts.json``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from reclora_cli.stages.locate import slug
 from reclora_cli.workspace import Artefact, write_json
 
 FOLDER = "explained"
+WHAT_IFS = "what-if"
+EXPERTS = "experts/experts.json"
 SHOWN = 3
 """The latest of a run are read back."""
 
@@ -94,6 +97,25 @@ def keep_next(artefact: Artefact, told: dict[str, Any]) -> None:
         told: an ``ExplainNextResult`` as plain values.
     """
     _keep(artefact, f"{told['split']}-{told['row']}.json", told)
+
+
+def keep_experts(artefact: Artefact, told: dict[str, Any]) -> None:
+    """Keep what was told of a run's experts; the last one alone.
+
+    Args:
+        told: an ``ExpertsResult`` as plain values.
+    """
+    _keep(artefact, EXPERTS, told)
+
+
+def keep_what_if(artefact: Artefact, told: dict[str, Any]) -> None:
+    """As ``keep``, of a what-if.
+
+    Args:
+        told: a ``WhatIfResult`` as plain values.
+    """
+    name = f"{slug(told['user'])}-{slug(told['target']['title'])}.json"
+    _keep(artefact, f"{WHAT_IFS}/{name}", told)
 
 
 def _keep(artefact: Artefact, name: str, told: dict[str, Any]) -> None:
