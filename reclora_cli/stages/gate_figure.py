@@ -26,6 +26,7 @@ def draw(result: ExplainResult, path: Path) -> None:
     figure.suptitle(
         shortened(f"User {result.user}{_about(result)}", 90) + f"\n{result.run}",
         fontsize=11,
+        parse_math=False,  # A title may hold dollar signs.
     )
     bars, heat = figure.subplots(2, 1, height_ratios=[1, 1.6])
     _bars(bars, result.gate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from reclora_cli.stages.explaining.changed_answers import Change
+from reclora_cli.stages.explaining.changes import Change
 from reclora_cli.stages.explaining.experts import ExpertsResult
 from reclora_cli.stages.explaining.explained_user import Target
 from reclora_cli.stages.explaining.portraits import Portrait, Trait

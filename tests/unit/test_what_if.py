@@ -20,8 +20,7 @@ from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import runs
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.explaining import what_if
-from reclora_cli.stages.explaining.changed_answers import Change
-from reclora_cli.stages.explaining.changes import Changed, asked_first
+from reclora_cli.stages.explaining.changes import Change, Changed, asked_first
 from reclora_cli.stages.explaining.read_behaviours import Read
 from reclora_cli.stages.explaining.what_if import WhatIfResult
 from reclora_cli.stages.opened_run import OpenedRun

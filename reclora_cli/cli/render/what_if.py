@@ -13,7 +13,7 @@ from reclora_cli.cli.render.layout import Fitted, heading, indented, pairs, stac
 from reclora_cli.cli.render.marks import Bar
 
 if TYPE_CHECKING:
-    from reclora_cli.stages.explaining.changed_answers import Change
+    from reclora_cli.stages.explaining.changes import Change
     from reclora_cli.stages.explaining.what_if import WhatIfResult
 
 KINDS = {

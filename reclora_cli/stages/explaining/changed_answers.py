@@ -20,34 +20,12 @@ from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.explaining import asked_lm
 from reclora_cli.stages.explaining.asked_lm import Mixtures
-from reclora_cli.stages.explaining.changes import Changed, Kind, asked_first
+from reclora_cli.stages.explaining.changes import Change, Changed, Kind, asked_first
 from reclora_cli.stages.explaining.crm_what_if import CrmSaid, Variant
 from reclora_cli.stages.explaining.thought_of import Thought
 from reclora_cli.stages.opened_run import OpenedRun
 
 KINDS: tuple[Kind, ...] = ("expert", "prompt", "crm", "history", "profile")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing changed, and what becomes of the answer.
-
-    Attributes:
-        kind: ``expert``, ``prompt`` or ``crm`` (a behaviour dropped from it), ``history``,
-            ``profile``.
-        probability: P(yes) with the change; ``None`` where the LM was not asked.
-        difference: it minus P(yes) as it is; exactly 0 where the models read the same.
-        crm_probability, crm_difference: likewise of the CRM; ``None`` where it has no part in it.
-        gate_moved: share of the gate's weight that lies elsewhere, mean over projections.
-    """
-
-    kind: Kind
-    what: str
-    probability: float | None
-    difference: float | None
-    crm_probability: float | None
-    crm_difference: float | None
-    gate_moved: float | None
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,28 @@ class Changed:
     weight: float = 0.0
 
 
+@dataclass(frozen=True)
+class Change:
+    """One thing changed, and what becomes of the answer.
+
+    Attributes:
+        kind: ``expert``, ``prompt`` or ``crm`` (a behaviour dropped from it), ``history``,
+            ``profile``.
+        probability: P(yes) with the change; ``None`` where the LM was not asked.
+        difference: it minus P(yes) as it is; exactly 0 where the models read the same.
+        crm_probability, crm_difference: likewise of the CRM; ``None`` where it has no part in it.
+        gate_moved: share of the gate's weight that lies elsewhere, mean over projections.
+    """
+
+    kind: Kind
+    what: str
+    probability: float | None
+    difference: float | None
+    crm_probability: float | None
+    crm_difference: float | None
+    gate_moved: float | None
+
+
 def asked_first(changes: Sequence[Changed], weights: Sequence[float], limit: int) -> list[int]:
     """Which changes the LM is asked about, by place.
 

@@ -46,6 +46,5 @@ def save(figure: Any, path: Path) -> None:
 
 
 def shortened(text: str, most: int = 46) -> str:
-    """A label that fits, and shows a title's dollar signs as they are."""
-    cut = text if len(text) <= most else f"{text[: most - 1]}…"
-    return cut.replace("$", r"\$")
+    """A label that fits."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -28,7 +28,8 @@ from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import kept_explanations, locate, runs
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.explaining import asked_lm
-from reclora_cli.stages.explaining.changed_answers import Change, changed_answers
+from reclora_cli.stages.explaining.changed_answers import changed_answers
+from reclora_cli.stages.explaining.changes import Change
 from reclora_cli.stages.explaining.explained_user import Target, question_of, target_of
 from reclora_cli.stages.explaining.thought_of import thought_of
 from reclora_cli.stages.opened_run import OpenedRun
