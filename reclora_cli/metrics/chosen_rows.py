@@ -88,7 +88,7 @@ def shares_apart(
         SharesApart(
             chosen=float(one),
             rest=float(other),
-            difference=_effect(float(one - other), apart[:, at], confidence),
+            difference=_effect(float(one - other), apart[:, at], count, confidence),
             cohens_h=cohens_h(float(one), float(other)),
         )
         for at, (one, other) in enumerate(zip(*with_it, strict=True))
@@ -122,7 +122,7 @@ def cliffs_delta(
         # Half the time in float32: what is summed are whole numbers.
         won_RU = draws.astype(np.float32) @ wins_UU.astype(np.float32)
         drawn = np.einsum("ru,ru->r", won_RU, draws) / pairs_R
-    return _effect(float(wins_UU.sum() / (one.sum() * other.sum())), drawn, confidence)
+    return _effect(float(wins_UU.sum() / (one.sum() * other.sum())), drawn, count, confidence)
 
 
 def _wins(values: Floats, chosen: Bools, users: Ints, count: int) -> Floats:
@@ -143,16 +143,17 @@ def _wins(values: Floats, chosen: Bools, users: Ints, count: int) -> Floats:
     return wins_UU
 
 
-def _effect(value: float, drawn: Floats, confidence: float) -> Effect:
+def _effect(value: float, drawn: Floats, users: int, confidence: float) -> Effect:
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < _LEAST_DEFINED * len(drawn) or len(defined) < 2:
         return Effect(value, None, None, None)
     low, high = interval(defined, confidence) or (None, None)
-    return Effect(value, low, high, _p(value, float(defined.std(ddof=1))))
+    return Effect(value, low, high, _p(value, float(defined.std(ddof=1)), users))
 
 
-def _p(value: float, spread: float) -> float | None:
-    """Two-sided, of 0; ``None`` where nothing moves under resampling, and nothing is known."""
+def _p(value: float, spread: float, users: int) -> float:
+    """Two-sided, of 0. Where every resample says the same, each of U users is one sign of it: the
+    sign test's 2 / 2^U."""
     if spread < 1e-12:
-        return 1.0 if abs(value) < 1e-12 else None
+        return 1.0 if abs(value) < 1e-12 else min(1.0, 2.0 * 0.5**users)
     return 2 * NormalDist().cdf(-abs(value) / spread)

@@ -132,11 +132,13 @@ def test_nothing_to_compare_with_is_no_figure(chosen: np.ndarray) -> None:
     assert (told.low, told.high, told.p) == (None, None, None)
 
 
-def test_one_user_alone_tells_no_p() -> None:
-    values, chosen = np.arange(4.0), np.array([True, True, False, False])
-    told = cliffs_delta(values, chosen, np.zeros(4, int), user_draws(1, 10, stream()), 0.95)
-    assert told.value == -1.0
-    assert told.p is None
+@pytest.mark.parametrize(("users", "p"), [(1, 1.0), (4, 2 / 16), (40, 2 / 2**40)])
+def test_what_every_resample_says_is_tested_by_the_signs_of_users(users: int, p: float) -> None:
+    values, chosen = np.repeat([0.0, 1.0], users), np.repeat([False, True], users)
+    of_user = np.tile(np.arange(users), 2)
+    told = cliffs_delta(values, chosen, of_user, user_draws(users, 20, stream()), 0.95)
+    assert (told.value, told.low, told.high) == (1.0, 1.0, 1.0)
+    assert told.p == pytest.approx(p)
 
 
 def test_benjamini_hochberg_worked_by_hand() -> None:

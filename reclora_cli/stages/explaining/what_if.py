@@ -99,7 +99,11 @@ def run(
     """
     watch = Stopwatch()
     if questions < 1:
-        raise UsageError("at least one question is needed", where="--questions")
+        raise UsageError(
+            "at least one question is needed",
+            where="--questions",
+            hint=f"Give a number from 1 up; {QUESTIONS} is the default.",
+        )
     if plot:
         from reclora_cli.stages.explaining.pictures import require_picture
 
