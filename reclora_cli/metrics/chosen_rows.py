@@ -6,10 +6,13 @@ large). Numbers are compared by Cliff's delta (Cliff 1993, *Dominance statistics
 a chosen row has the larger one, minus that of the smaller; -1 to 1, 0 where they are alike.
 
 A user's rows are alike, so they are no independent draws: intervals come from resampling whole
-users (percentile bootstrap), p-values from the effect over its spread under the same resamples
-(normal approximation, two-sided).
+users (percentile bootstrap).
 
-Shapes: n rows, U users, R resamples, F traits.
+p-values come from dealing each user's choices to another user who has as many rows (``dealt_p``).
+The spread of resamples would not do: where a trait that few users have is in no chosen row, it is
+far too small, and of a thousand comparisons several would stand out by chance.
+
+Shapes: n rows, U users, R resamples, F traits, C sets of chosen rows.
 """
 
 from __future__ import annotations
@@ -32,12 +35,11 @@ _LEAST_DEFINED = 0.5
 
 @dataclass(frozen=True)
 class Effect:
-    """A figure with its interval; ``p`` of it being 0. ``None`` where it is not defined."""
+    """A figure with its interval; ``None`` where resamples do not define it."""
 
     value: float
     low: float | None
     high: float | None
-    p: float | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def shares_apart(
         SharesApart(
             chosen=float(one),
             rest=float(other),
-            difference=_effect(float(one - other), apart[:, at], count, confidence),
+            difference=_effect(float(one - other), apart[:, at], confidence),
             cohens_h=cohens_h(float(one), float(other)),
         )
         for at, (one, other) in enumerate(zip(*with_it, strict=True))
@@ -112,7 +114,7 @@ def cliffs_delta(
     values, chosen, users = values[known], chosen[known], users[known]
     count = draws.shape[1]
     if not chosen.any() or chosen.all():
-        return Effect(float("nan"), None, None, None)
+        return Effect(float("nan"), None, None)
     wins_UU = _wins(values, chosen, users, count)
     one, other = (
         np.bincount(users[side], minlength=count).astype(np.float64) for side in (chosen, ~chosen)
@@ -122,7 +124,7 @@ def cliffs_delta(
         # Half the time in float32: what is summed are whole numbers.
         won_RU = draws.astype(np.float32) @ wins_UU.astype(np.float32)
         drawn = np.einsum("ru,ru->r", won_RU, draws) / pairs_R
-    return _effect(float(wins_UU.sum() / (one.sum() * other.sum())), drawn, count, confidence)
+    return _effect(float(wins_UU.sum() / (one.sum() * other.sum())), drawn, confidence)
 
 
 def _wins(values: Floats, chosen: Bools, users: Ints, count: int) -> Floats:
@@ -143,17 +145,69 @@ def _wins(values: Floats, chosen: Bools, users: Ints, count: int) -> Floats:
     return wins_UU
 
 
-def _effect(value: float, drawn: Floats, users: int, confidence: float) -> Effect:
+def dealt_p(
+    columns: Floats, chosen: Bools, users: Ints, deals: int, stream: np.random.Generator
+) -> Floats:
+    """p of means of chosen rows and of the rest being equal, (C, F); two-sided.
+
+    The choices of a user's rows are dealt, shuffled, to another user with as many rows, ``deals``
+    times: rows of a user stay together, and choices know nothing of columns. The difference is
+    held against the mean and spread of those of the deals (normal approximation). Of a column of
+    ``midranks`` it is the p of Cliff's delta.
+
+    Args:
+        columns: (n, F); traits as 0 and 1.
+        chosen: (n, C).
+        users: (n,) any ids.
+    """
+    order = np.argsort(users, kind="stable")
+    values = np.asarray(columns, dtype=np.float64)[order]
+    picked = chosen[order].astype(np.float64)
+    blocks = _blocks_of_equal_size(users[order])
+    found = np.empty((deals, chosen.shape[1], values.shape[1]))
+    for at in range(deals):
+        dealt = np.empty_like(picked)
+        for block in blocks:
+            others = stream.permuted(stream.permutation(block), axis=1)
+            dealt[block.ravel()] = picked[others.ravel()]
+        found[at] = _means_apart(values, dealt)
+    spread = found.std(axis=0, ddof=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.abs(_means_apart(values, picked) - found.mean(axis=0)) / spread
+    z = np.where(spread > 1e-12, z, 0.0)
+    tail = np.vectorize(NormalDist().cdf, otypes=[np.float64])
+    return 2 * tail(-z)
+
+
+def midranks(values: Floats) -> Floats:
+    """(n,) rank of each value, ties sharing their mean; the middle for one that is not finite."""
+    known = np.isfinite(values)
+    _, at, counts = np.unique(values[known], return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = np.full(len(values), (known.sum() + 1) / 2)
+    ranks[known] = (last - (counts - 1) / 2)[at]
+    return ranks
+
+
+def _blocks_of_equal_size(users: Ints) -> list[Ints]:
+    """Rows of users with equally many rows, (users, rows of each); ``users`` is sorted."""
+    _, starts, sizes = np.unique(users, return_index=True, return_counts=True)
+    return [starts[sizes == size][:, None] + np.arange(size) for size in np.unique(sizes)]
+
+
+def _means_apart(values_NF: Floats, chosen_NC: Floats) -> Floats:
+    """(C, F) means of chosen rows minus those of the rest; 0 where either is empty."""
+    sizes_C1 = chosen_NC.sum(axis=0)[:, None]
+    sums_CF = chosen_NC.T @ values_NF
+    rest_C1 = len(values_NF) - sizes_C1
+    rest_CF = values_NF.sum(axis=0) - sums_CF
+    apart = sums_CF / np.maximum(sizes_C1, 1) - rest_CF / np.maximum(rest_C1, 1)
+    return np.where((sizes_C1 > 0) & (rest_C1 > 0), apart, 0.0)
+
+
+def _effect(value: float, drawn: Floats, confidence: float) -> Effect:
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < _LEAST_DEFINED * len(drawn) or len(defined) < 2:
-        return Effect(value, None, None, None)
+        return Effect(value, None, None)
     low, high = interval(defined, confidence) or (None, None)
-    return Effect(value, low, high, _p(value, float(defined.std(ddof=1)), users))
-
-
-def _p(value: float, spread: float, users: int) -> float:
-    """Two-sided, of 0. Where every resample says the same, each of U users is one sign of it: the
-    sign test's 2 / 2^U."""
-    if spread < 1e-12:
-        return 1.0 if abs(value) < 1e-12 else min(1.0, 2.0 * 0.5**users)
-    return 2 * NormalDist().cdf(-abs(value) / spread)
+    return Effect(value, low, high)

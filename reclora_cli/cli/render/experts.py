@@ -117,7 +117,8 @@ def _note(result: ExpertsResult) -> str:
     return (
         f"top, rest: shares of rows, or medians. h: Cohen's h of the shares, its interval that of "
         f"their difference; d: Cliff's delta. Intervals resample users {count(result.resamples)} "
-        f"times; q: p-values of all {count(result.comparisons)} comparisons, adjusted "
-        "(Benjamini-Hochberg), and only q up to .05 is told. These are associations over rows that "
+        "times; p-values come from dealing users' weights to other users as often; q: those of all "
+        f"{count(result.comparisons)} comparisons, adjusted (Benjamini-Hochberg), and only q up to "
+        ".05 is told. These are associations over rows that "
         f"the gate saw: an expert has no meaning that anybody gave it.{noise}"
     )

@@ -36,7 +36,7 @@ class ExpertsResult:
         rows, users: training rows that were drawn, and whose they are.
         gate_input: what the gate reads: ``row``, ``user``, ``shuffled`` or ``random``.
         comparisons: made in all (experts times traits), over which p-values are adjusted.
-        resamples: of users, for the intervals.
+        resamples: of users for the intervals; as many deals for the p-values.
     """
 
     dataset: str

@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from reclora_cli.metrics.chosen_rows import Effect, cliffs_delta, shares_apart, user_draws
+from reclora_cli.metrics.chosen_rows import (
+    Effect,
+    cliffs_delta,
+    dealt_p,
+    midranks,
+    shares_apart,
+    user_draws,
+)
 from reclora_cli.metrics.false_discovery import benjamini_hochberg
 from reclora_cli.stages.explaining.row_traits import Number, YesNo
 
@@ -89,9 +96,11 @@ def portraits(
     dense = np.unique(users, return_inverse=True)[1]
     draws = user_draws(int(dense.max(initial=0)) + 1, RESAMPLES, stream)
     tops = [_top(weights[:, expert]) for expert in range(weights.shape[1])]
+    told = [top.any() and not top.all() for top in tops]
+    p_values = _p_values(np.stack(tops, axis=1), dense, yes_no, numbers, stream)
     compared = [
-        _compared(top, dense, yes_no, numbers, draws) if top.any() and not top.all() else []
-        for top in tops
+        _compared(top, dense, yes_no, numbers, draws, p) if has else []
+        for top, has, p in zip(tops, told, p_values, strict=True)
     ]
     made = sum(map(len, compared))
     adjusted = iter(benjamini_hochberg([trait.q for found in compared for trait in found]))
@@ -127,32 +136,57 @@ def _compared(
     yes_no: list[YesNo],
     numbers: list[Number],
     draws: NDArray[np.float64],
+    p_values: NDArray[np.float64],
 ) -> list[Trait]:
-    """Every trait of one expert's rows whose interval is known; ``q`` is not adjusted yet."""
+    """Every trait of one expert's rows whose interval is known; ``q`` is not adjusted yet.
+
+    Args:
+        p_values: of the yes-or-no traits, then of the numbers.
+    """
     found = []
     if yes_no:
         has = np.stack([trait.has for trait in yes_no], axis=1)
         shares = shares_apart(has, top, users, draws, CONFIDENCE)
-        for trait, share in zip(yes_no, shares, strict=True):
+        for trait, share, p in zip(yes_no, shares, p_values, strict=False):
             sides = (share.chosen, share.rest)
-            told = _trait(trait.about, trait.value, sides, share.difference, share.cohens_h)
+            told = _trait(trait.about, trait.value, sides, share.difference, share.cohens_h, p)
             found += [told] if told else []
-    for number in numbers:
+    for number, p in zip(numbers, p_values[len(yes_no) :], strict=True):
         delta = cliffs_delta(number.values, top, users, draws, CONFIDENCE)
         medians = (_median(number.values[top]), _median(number.values[~top]))
-        told = _trait(number.about, None, medians, delta, delta.value)
+        told = _trait(number.about, None, medians, delta, delta.value, p)
         found += [told] if told else []
     return found
 
 
+def _p_values(
+    tops: NDArray[np.bool_],
+    users: NDArray[np.int64],
+    yes_no: list[YesNo],
+    numbers: list[Number],
+    stream: np.random.Generator,
+) -> NDArray[np.float64]:
+    """(K, traits) p of each expert's top rows (n, K) being as the rest."""
+    columns = [trait.has.astype(np.float64) for trait in yes_no]
+    columns += [midranks(number.values) for number in numbers]
+    if not columns:
+        return np.empty((tops.shape[1], 0))
+    return dealt_p(np.stack(columns, axis=1), tops, users, RESAMPLES, stream)
+
+
 def _trait(
-    about: str, value: str | None, sides: tuple[float, float], told: Effect, effect: float
+    about: str,
+    value: str | None,
+    sides: tuple[float, float],
+    told: Effect,
+    effect: float,
+    p: float,
 ) -> Trait | None:
     """``None`` where resampling tells no interval."""
-    if told.low is None or told.high is None or told.p is None:
+    if told.low is None or told.high is None:
         return None
     measure = "cliff_delta" if value is None else "cohen_h"
-    return Trait(about, value, *sides, measure, effect, told.low, told.high, told.p)
+    return Trait(about, value, *sides, measure, effect, told.low, told.high, float(p))
 
 
 def _median(values: NDArray[np.float64]) -> float:
