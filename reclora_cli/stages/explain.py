@@ -93,9 +93,14 @@ def run(
         plot: also draw the gate weights into this PNG or SVG file.
 
     Raises:
-        UsageError: unknown user, item or run, with near ones named; or nothing to ask about.
+        UsageError: unknown user, item or run, with near ones named; nothing to ask about; or
+            ``plot`` names no picture.
     """
     watch = Stopwatch()
+    if plot:
+        from reclora_cli.stages.explaining.pictures import require_picture
+
+        require_picture(plot)
     chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
     runs.check_inputs(chosen, workspace)
     sources = Sources(chosen.recipe, workspace, devices.pick(device))

@@ -9,7 +9,7 @@ import numpy as np
 
 from reclora_cli.errors import UsageError
 from reclora_cli.stages.explain import ExplainResult
-from reclora_cli.stages.explaining.pictures import figure_of, require_picture, save, shortened
+from reclora_cli.stages.explaining.pictures import figure_of, save, shortened
 from reclora_cli.stages.gate_view import GateView
 
 
@@ -17,11 +17,10 @@ def draw(result: ExplainResult, path: Path) -> None:
     """Write the figure into ``path`` (PNG, SVG or PDF by its suffix).
 
     Raises:
-        UsageError: the run has no gate, or the suffix names no picture format.
+        UsageError: the run has no gate.
     """
     if result.gate is None:
         raise UsageError(f"{result.run} has no gate to draw", where="--plot")
-    require_picture(path)
     figure = figure_of(9, 8)
     figure.suptitle(
         shortened(f"User {result.user}{_about(result)}", 90) + f"\n{result.run}",

@@ -102,6 +102,7 @@ def panel(axes: Any, experts: Sequence[Portrait], name: str, measure: str) -> No
     axes.set_title(shortened(name, 40), fontsize=9, parse_math=False)
     axes.set_xlabel(_TITLES[measure], fontsize=7)
     axes.tick_params(labelsize=7)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_yticks(range(len(experts)))
     axes.set_ylim(len(experts) - 0.4, -0.6)
     axes.grid(axis="x", color="#80808040")
