@@ -149,6 +149,8 @@ STAGES = Registry(
         "evaluate": "reclora_cli.stages.evaluate:run",
         "evaluate-next": "reclora_cli.stages.evaluate_next:run",
         "explain": "reclora_cli.stages.explain:run",
+        "explain-experts": "reclora_cli.stages.explaining.experts:run",
+        "explain-what-if": "reclora_cli.stages.explaining.what_if:run",
         "explain-next": "reclora_cli.stages.explain_next:run",
         "export": "reclora_cli.stages.export:run",
         "recommend": "reclora_cli.stages.recommend:run",

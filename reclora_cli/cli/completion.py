@@ -191,6 +191,7 @@ OPTIONS: dict[str, Complete] = {
     "--run": runs,
     "--from-run": runs,
     "--user": users,
+    "--with-history-of": users,
 }
 """Option -> what completes it, in every command that has it."""
 

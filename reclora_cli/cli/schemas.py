@@ -43,7 +43,12 @@ RESULTS: dict[str, tuple[str, ...]] = {
     ),
     "ablate": ("pipeline.ablated:AblateResult", "cli.render.ablate:Variants"),
     "demo": ("pipeline.demo:DemoResult", "pipeline.demo_next:DemoNextResult"),
-    "explain": ("stages.explain:ExplainResult", "stages.explain_next:ExplainNextResult"),
+    "explain": (
+        "stages.explain:ExplainResult",
+        "stages.explain_next:ExplainNextResult",
+        "stages.explaining.experts:ExpertsResult",
+        "stages.explaining.what_if:WhatIfResult",
+    ),
     "recommend": ("stages.recommend:RecommendResult",),
     "predict": ("stages.predict:PredictResult",),
     "serve": ("serving.service:Serving",),

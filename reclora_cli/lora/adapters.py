@@ -129,11 +129,15 @@ class MetaAdapter(Adapter):
         if self.meta.settings.experts == 1:
             return nullcontext()
         assert representation is not None, "a gate reads R_c"
+        return self.meta.bound(self.mixture(representation))
+
+    def mixture(self, representation: Tensor) -> Tensor:
+        """What is bound for (B, d) R_c: (P or 1, B, K), under ``full`` cores (P or 1, B, K, K)."""
         if self.meta.gate is None:
             even_1BK = self._even(len(representation))
             full = len(self.meta.settings.mixture_shape) == 2
-            return self.meta.bound(cores.diagonal(even_1BK) if full else even_1BK)
-        return self.meta.bound(self.meta.mixture(representation))
+            return cores.diagonal(even_1BK) if full else even_1BK
+        return self.meta.mixture(representation)
 
     def gate_weights(self, representation: Tensor | None) -> Tensor | None:
         if self.meta.settings.experts == 1 or representation is None:

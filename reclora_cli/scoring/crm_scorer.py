@@ -24,7 +24,6 @@ from reclora_cli.crm.storage import WEIGHTS, CrmConfig, load_weights
 from reclora_cli.crm.texts import NO_TEXTS, ReadTexts
 from reclora_cli.data import histories
 from reclora_cli.data.features import FeatureSpace
-from reclora_cli.data.new_users import NewUsers
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.progress import SILENT, Progress
@@ -121,11 +120,12 @@ class CrmScorer:
             identity=identity,
         )
 
-    def of_new_users(self, store: NewUsers, texts: ReadTexts = NO_TEXTS) -> CrmScorer:
-        """The same model, asked about users that were not there in training, as any unseen one.
+    def of_other_users(self, store: InteractionsStore, texts: ReadTexts = NO_TEXTS) -> CrmScorer:
+        """The same model, asked about users that were not there in training, as any unseen one;
+        or about those that were there, under other profiles.
 
         Args:
-            store: the new users, over the items of this scorer's store.
+            store: the other users, over the items of this scorer's store.
             texts: what a CRM of texts reads of them.
         """
         return CrmScorer(

@@ -92,9 +92,10 @@ class TargetFreeCrm:
                 task.advance(len(users))
         return found[at.reshape(-1)]
 
-    def _read(self, users: Positions, ends: Positions) -> NDArray[np.float32]:
-        asked = Questions(users, np.zeros_like(users), ends)
-        positions = asked.recent(self._store, self._crm.history)
+    def represent_behaviours(
+        self, users: Positions, positions: Positions, ends: Positions
+    ) -> NDArray[np.float32]:
+        """R_u of users (n,) who are told of the behaviours at ``positions``, (n, L): (n, d)."""
         count = len(self._targets)
         found = self._crm.represent_pairs(
             np.repeat(users, count),
@@ -104,3 +105,7 @@ class TargetFreeCrm:
         )
         means = found.reshape(len(users), count, -1).mean(axis=1, dtype=np.float64)
         return means.astype(np.float32)
+
+    def _read(self, users: Positions, ends: Positions) -> NDArray[np.float32]:
+        asked = Questions(users, np.zeros_like(users), ends)
+        return self.represent_behaviours(users, asked.recent(self._store, self._crm.history), ends)

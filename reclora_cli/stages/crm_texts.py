@@ -20,6 +20,7 @@ from reclora_cli import catalog
 from reclora_cli.crm.texts import NO_TEXTS, ReadTexts
 from reclora_cli.data import histories
 from reclora_cli.data.new_users import NewUsers
+from reclora_cli.data.other_profiles import OtherProfiles
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.encoding.items import encode_items
 from reclora_cli.encoding.text_parts import TextParts
@@ -82,14 +83,14 @@ def open_texts(
     return _vectors(recipe, workspace, parts, identity, device, progress)
 
 
-def texts_of_new_users(
+def texts_of_other_users(
     recipe: Recipe,
     known: ReadTexts,
-    store: NewUsers,
+    store: NewUsers | OtherProfiles,
     device: torch.device,
     progress: Progress = SILENT,
 ) -> ReadTexts:
-    """What the recipe's CRM reads of new users; nothing of them is kept.
+    """What the recipe's CRM reads of new users, or of one under other profiles; nothing is kept.
 
     Args:
         known: the texts of the store whose items they rate, as ``open_texts`` gave them.
@@ -102,10 +103,11 @@ def texts_of_new_users(
     assert isinstance(known.source, TextVectors)
     lm = load_encoder(recipe.crm.ctr_bert.encoder, device, progress)
     nothing = np.empty((0, lm.width), dtype=np.float32)
-    profiles, behaviours = (
-        encode_items(lm, texts) if texts else nothing
-        for texts in (parts.profiles, parts.behaviours)
-    )
+    profiles = encode_items(lm, parts.profiles) if parts.profiles else nothing
+    if isinstance(store, OtherProfiles):  # Its behaviours are those of the known store.
+        behaviours = known.source.behaviours
+    else:
+        behaviours = encode_items(lm, parts.behaviours) if parts.behaviours else nothing
     source = TextVectors(parts, profiles, behaviours, known.source.items)
     return ReadTexts(source, known.width, known.identity)
 

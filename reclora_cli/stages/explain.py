@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from reclora_cli import device as devices
 from reclora_cli.data import schema
-from reclora_cli.data.store import InteractionsStore
-from reclora_cli.errors import UsageError
 from reclora_cli.lora.adapters import Adapter, open_adapter
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
@@ -24,31 +22,18 @@ from reclora_cli.scoring.lm_scorer import answer
 from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.stages import kept_explanations, locate, population, runs
 from reclora_cli.stages.assemble import Sources, Speaker, load_speaker
+from reclora_cli.stages.explaining.explained_user import (
+    Target,
+    profile_of_user,
+    question_of,
+    rows_by_split,
+    target_of,
+)
+from reclora_cli.stages.explaining.gate_sample import gate_sample
+from reclora_cli.stages.explaining.neighbours import Neighbour, neighbours
+from reclora_cli.stages.explaining.read_behaviours import Behaviour, Read
 from reclora_cli.stages.gate_view import GateView, gate_view
 from reclora_cli.workspace import Stopwatch, Workspace
-
-
-@dataclass(frozen=True)
-class Target:
-    """The item asked about. Row, split, date, rating and label are of a stored row only."""
-
-    item: str
-    title: str
-    genre: str
-    row_id: int | None
-    split: str | None
-    date: str | None
-    rating: float | None
-    label: int | None
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """One behaviour of the prompt, in time order."""
-
-    title: str
-    date: str
-    rating: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +47,9 @@ class ExplainResult:
         target: ``None`` where only the gate was asked; behaviours, prompt and probabilities are
             a target's, and so missing too.
         probability: P(yes) by the LM (Eq. 16); ``crm_probability`` by the CRM.
+        behaviours: of the prompt; ``crm_behaviours`` those that the CRM behind the gate reads.
         gate: ``None`` when the run's adapter has no gate.
+        neighbours: users nearest in gate space, of ``sampled_users`` drawn from the training rows.
     """
 
     dataset: str
@@ -75,10 +62,13 @@ class ExplainResult:
     scale_top: float
     target: Target | None
     behaviours: list[Behaviour]
+    crm_behaviours: list[Behaviour]
     prompt: str
     probability: float | None
     crm_probability: float | None
     gate: GateView | None
+    neighbours: list[Neighbour]
+    sampled_users: int
     plot: str | None
     seconds: float
 
@@ -103,33 +93,43 @@ def run(
         plot: also draw the gate weights into this PNG or SVG file.
 
     Raises:
-        UsageError: unknown user, item or run, with near ones named; or nothing to ask about.
+        UsageError: unknown user, item or run, with near ones named; nothing to ask about; or
+            ``plot`` names no picture.
     """
     watch = Stopwatch()
+    if plot:
+        from reclora_cli.stages.explaining.pictures import require_picture
+
+        require_picture(plot)
     chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
     runs.check_inputs(chosen, workspace)
     sources = Sources(chosen.recipe, workspace, devices.pick(device))
     store = sources.store
     who = store.find_user(user)
     rows = store.rows_of_user(who)
-    question = _question(chosen.recipe, store, who, item)
+    question = question_of(chosen.recipe, store, who, item)
     progress.say(f"Run: {chosen.name}")
     asked = _ask(chosen, sources, who, question, progress)
+    read = None if question is None else Read.of(sources, question)
+    prompt, crm = read.told(sources) if read else ([], [])
     result = ExplainResult(
         dataset=chosen.recipe.data.source,
         run=chosen.name,
         method=locate.method_name(chosen.recipe),
         user=str(store.users[schema.USER].iloc[who]),
-        profile=_profile(store, who),
+        profile=profile_of_user(store, who),
         seen_in_training=bool(store.seen_users[who]),
-        rows=_rows_by_split(store, rows),
+        rows=rows_by_split(store, rows),
         scale_top=store.header.rating_values[-1],
-        target=None if question is None else _target(store, question),
-        behaviours=_behaviours(store, asked.positions),
+        target=None if question is None else target_of(store, question),
+        behaviours=prompt,
+        crm_behaviours=crm,
         prompt=asked.prompt,
         probability=asked.probability,
         crm_probability=asked.crm_probability,
         gate=asked.gate,
+        neighbours=asked.neighbours,
+        sampled_users=asked.sampled_users,
         plot=str(plot) if plot else None,
         seconds=watch.seconds,
     )
@@ -143,11 +143,12 @@ def run(
 class _Asked:
     """What the run says to one question; fields as in ``ExplainResult``."""
 
-    positions: Positions
     prompt: str
     probability: float | None
     crm_probability: float | None
     gate: GateView | None
+    neighbours: list[Neighbour]
+    sampled_users: int
 
 
 def _ask(
@@ -159,17 +160,16 @@ def _ask(
     adapter = open_adapter(
         chosen.recipe.adapter.kind, folder, speaker.lm.model, speaker.lm.identity
     )
+    informed = locate.informed(chosen.recipe)
+    gated = _gated(chosen, sources, adapter, who, question) if informed else (None, [], 0)
     if question is None:
-        gate = _gate(chosen, sources, adapter, who, Questions.now(sources.store, who))
-        return _Asked(np.empty(0, dtype=np.int64), "", None, None, gate)
-    gated = locate.informed(chosen.recipe)
+        return _Asked("", None, None, *gated)
     positions = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
     return _Asked(
-        positions[0],
         sources.writer.text(question.users, question.items, positions)[0],
         _probability(chosen, sources, speaker, adapter, question, positions),
-        _crm_probability(sources, question) if gated else None,
-        _gate(chosen, sources, adapter, who, question) if gated else None,
+        _crm_probability(sources, question) if informed else None,
+        *gated,
     )
 
 
@@ -193,85 +193,28 @@ def _probability(
     return float(answered.probability[0])
 
 
-def _gate(
-    chosen: runs.Run, sources: Sources, adapter: Adapter, who: int, question: Questions
-) -> GateView:
-    rows = Questions.of_rows(sources.store, sources.store.rows_of_user(who))
+def _gated(
+    chosen: runs.Run, sources: Sources, adapter: Adapter, who: int, question: Questions | None
+) -> tuple[GateView, list[Neighbour], int]:
+    """The gate's weights, the nearest users by them, and of how many users those are."""
+    store, device = sources.store, sources.device
+    asked = Questions.now(store, who) if question is None else question
+    rows = Questions.of_rows(store, store.rows_of_user(who))
     of_question, of_user = (
-        population.gate_weights(adapter, _told(sources, asked), sources.device)
-        for asked in (question, rows)
+        population.gate_weights(adapter, _told(sources, each), device) for each in (asked, rows)
     )
     average = population.read(chosen.artefact.path)
-    return gate_view(of_question[0], of_user, average, adapter.projections())
+    view = gate_view(of_question[0], of_user, average, adapter.projections())
+    sample = gate_sample(chosen.artefact.path, sources, adapter, device)
+    own = (of_user if len(of_user) else of_question).mean(axis=0)
+    others = int((sample.users != who).sum())
+    return view, neighbours(store, who, own, sample), others
 
 
 def _told(sources: Sources, asked: Questions) -> NDArray[np.float32]:
     told = sources.gate_input(asked)
     assert told is not None, "asked of a run with a gate"
     return told
-
-
-def _question(
-    recipe: Recipe, store: InteractionsStore, user: int, item: str | None
-) -> Questions | None:
-    """What is asked: the item named, the user's latest row, or, of the gate alone, nothing."""
-    if item is not None:
-        return Questions.of_pair(store, user, store.find_item(item))
-    rows = store.rows_of_user(user)
-    if len(rows):
-        return Questions.of_rows(store, rows[-1:])
-    if locate.informed(recipe) and locate.target_free_gate(recipe):
-        return None
-    raise UsageError(
-        "this user has behaviours but no row to explain",
-        where="--user",
-        hint='Name a target: --item "Heat (1995)".',
-    )
-
-
-def _profile(store: InteractionsStore, user: int) -> dict[str, str]:
-    line = store.users.iloc[user]
-    return {str(name): str(value) for name, value in line.items() if name != schema.USER}
-
-
-def _rows_by_split(store: InteractionsStore, rows: Positions) -> dict[str, int]:
-    counts = np.bincount(store.split_of(rows), minlength=len(schema.SPLITS))
-    return {name: int(count) for name, count in zip(schema.SPLITS, counts, strict=True)}
-
-
-def _target(store: InteractionsStore, question: Questions) -> Target:
-    line = store.items.iloc[int(question.items[0])]
-    row = None if question.rows is None else int(question.rows[0])
-    position = None if row is None else int(store.row_position[row])
-    return Target(
-        item=str(line[schema.ITEM]),
-        title=str(line[schema.TITLE]),
-        genre=str(line.get(schema.GENRE, "")),
-        row_id=row,
-        split=None if row is None else schema.SPLITS[int(store.split_of(np.array([row]))[0])],
-        date=None if position is None else _date(store, position),
-        rating=None if position is None else _rating(store, position),
-        label=None if position is None else int(store.label[position]),
-    )
-
-
-def _behaviours(store: InteractionsStore, positions: Positions) -> list[Behaviour]:
-    titles = store.items[schema.TITLE]
-    return [
-        Behaviour(
-            str(titles.iloc[int(store.item[p])]), _date(store, int(p)), _rating(store, int(p))
-        )
-        for p in positions
-        if p >= 0
-    ]
-
-
-def _date(store: InteractionsStore, position: int) -> str:
-    return store.date(int(store.time[position]))
-
-
-def _rating(store: InteractionsStore, position: int) -> float:
-    return float(store.header.rating_values[int(store.rating[position])])
 
 
 def _crm_probability(sources: Sources, question: Questions) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from reclora_cli.errors import UsageError
 from reclora_cli.stages.explain import ExplainResult
+from reclora_cli.stages.explaining.pictures import figure_of, save, shortened
 from reclora_cli.stages.gate_view import GateView
 
 
@@ -16,30 +17,20 @@ def draw(result: ExplainResult, path: Path) -> None:
     """Write the figure into ``path`` (PNG, SVG or PDF by its suffix).
 
     Raises:
-        UsageError: the run has no gate, or the suffix names no picture format.
+        UsageError: the run has no gate.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if result.gate is None:
         raise UsageError(f"{result.run} has no gate to draw", where="--plot")
-    figure = Figure(figsize=(9, 8), layout="constrained", dpi=120)
-    canvas = FigureCanvasAgg(figure)
-    if path.suffix.lstrip(".").lower() not in canvas.get_supported_filetypes():
-        raise UsageError(
-            f"cannot write {path.suffix or 'a file without suffix'}",
-            where="--plot",
-            hint="Use .png or .svg.",
-        )
+    figure = figure_of(9, 8)
     figure.suptitle(
-        f"User {result.user}{_about(result)}\n{result.run}",
+        shortened(f"User {result.user}{_about(result)}", 90) + f"\n{result.run}",
         fontsize=11,
+        parse_math=False,  # A title may hold dollar signs.
     )
     bars, heat = figure.subplots(2, 1, height_ratios=[1, 1.6])
     _bars(bars, result.gate)
     heat_map(heat, figure, result.gate)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def _about(result: ExplainResult) -> str:

@@ -25,6 +25,9 @@ class GateView:
         departure: (K,) user minus average.
         distance: total variation between user and average, 0 (alike) to 1.
         row_entropy: of ``row`` in bits; log2(K) is an even mixture.
+        user_entropy, average_entropy: of ``user`` and ``average``, likewise.
+        kinds: of projection, e.g. ``q_proj``; ``by_kind`` (kinds, K) of the target's row, mean over
+            the projections of a kind.
     """
 
     experts: int
@@ -41,6 +44,10 @@ class GateView:
     departure: list[float]
     distance: float
     row_entropy: float
+    user_entropy: float
+    average_entropy: float
+    kinds: list[str]
+    by_kind: list[list[float]]
 
 
 def gate_view(
@@ -57,6 +64,7 @@ def gate_view(
     mean = by_row.mean(axis=0)
     weights = row.mean(axis=0)
     departure = mean - average.mean.mean(axis=0)
+    kinds = _kinds(names)
     return GateView(
         experts=row.shape[1],
         row=_plain(weights),
@@ -71,8 +79,25 @@ def gate_view(
         average_users=average.users,
         departure=_plain(departure),
         distance=round(float(np.abs(departure).sum() / 2), 6),
-        row_entropy=round(float(-(weights * np.log2(np.maximum(weights, 1e-12))).sum()), 6),
+        row_entropy=entropy(weights),
+        user_entropy=entropy(mean),
+        average_entropy=entropy(average.mean.mean(axis=0)),
+        kinds=list(kinds),
+        by_kind=[_plain(row[at].mean(axis=0)) for at in kinds.values()],
     )
+
+
+def entropy(weights: NDArray[np.float32]) -> float:
+    """Bits of a mixture, (K,)."""
+    return round(float(-(weights * np.log2(np.maximum(weights, 1e-12))).sum()), 6)
+
+
+def _kinds(projections: list[str]) -> dict[str, list[int]]:
+    """Places of the projections that end in the same name, in the model's order."""
+    found: dict[str, list[int]] = {}
+    for at, name in enumerate(projections):
+        found.setdefault(name.rpartition(".")[2], []).append(at)
+    return found
 
 
 def by_layer(weights: NDArray[np.float32], projections: list[str]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from reclora_cli.scoring.crm_scorer import CrmScorer, Represents
 from reclora_cli.scoring.gate_ablations import OtherRows
 from reclora_cli.scoring.target_free import TargetFreeCrm
 from reclora_cli.stages.assemble import Sources
-from reclora_cli.stages.crm_texts import texts_of_new_users
+from reclora_cli.stages.crm_texts import texts_of_other_users
 
 if TYPE_CHECKING:
     from reclora_cli.retrieval.catalogue import CatalogueIndex
@@ -50,10 +50,10 @@ class NewSources(Sources):
     @cached_property
     def crm(self) -> CrmScorer:
         known = self._known
-        texts = texts_of_new_users(
+        texts = texts_of_other_users(
             self.recipe, known.crm_texts, self.store, self.device, self.progress
         )
-        return known.crm.of_new_users(self.store, texts)
+        return known.crm.of_other_users(self.store, texts)
 
     @cached_property
     def user_crm(self) -> TargetFreeCrm:

@@ -28,7 +28,6 @@ from reclora_cli.stages import (
 )
 from reclora_cli.stages.kept_ablations import KeptAblation
 from reclora_cli.stages.kept_evaluations import Kept, KeptEvaluation
-from reclora_cli.stages.kept_explanations import KeptExplanation, KeptNextExplanation
 from reclora_cli.stages.kept_next_evaluations import KeptNext, KeptNextEvaluation
 from reclora_cli.stages.list_runs import RunLine
 from reclora_cli.stages.show_run import InputState
@@ -98,7 +97,7 @@ class ReportedRun:
     ladder: str
     curve: Curve
     gate: GateWeights | None
-    explained: list[KeptExplanation | KeptNextExplanation]
+    explained: list[kept_explanations.Told]
 
 
 @dataclass(frozen=True)

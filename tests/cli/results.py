@@ -25,7 +25,10 @@ from reclora_cli.stages.evaluated import (
     Planned,
     SeedsResult,
 )
-from reclora_cli.stages.explain import Behaviour, ExplainResult, Target
+from reclora_cli.stages.explain import ExplainResult
+from reclora_cli.stages.explaining.explained_user import Target
+from reclora_cli.stages.explaining.neighbours import Neighbour
+from reclora_cli.stages.explaining.read_behaviours import Behaviour
 from reclora_cli.stages.export import ExportedProjection, ExportResult
 from reclora_cli.stages.export_mixture import Mixture
 from reclora_cli.stages.finetune import FinetuneResult
@@ -445,6 +448,10 @@ def gate(experts: int = 16, layers: int = 30) -> GateView:
         departure=(row - average).tolist(),
         distance=float(np.abs(row - average).sum() / 2),
         row_entropy=3.91,
+        user_entropy=3.95,
+        average_entropy=4.0,
+        kinds=["q_proj", "v_proj"],
+        by_kind=weights.mean(axis=0).tolist(),
     )
 
 
@@ -460,13 +467,22 @@ def explain(**changes: Any) -> ExplainResult:
         "scale_top": 5.0,
         "target": Target("6", TITLE, "Action", 812345, "valid", "2000-12-01", 4.0, 1),
         "behaviours": [
-            Behaviour("Pump Up the Volume (1990)", "2000-11-02", 4.0),
-            Behaviour(TITLE, "2000-11-03", 3.5),
+            Behaviour("Pump Up the Volume (1990)", "2000-11-02", 4.0, 0.41, True),
+            Behaviour(TITLE, "2000-11-03", 3.5, 0.64, False),
+        ],
+        "crm_behaviours": [
+            Behaviour("Pump Up the Volume (1990)", "2000-11-02", 4.0, 0.41, True),
+            *[Behaviour(TITLE, "2000-11-03", 1.0, -0.03, False)] * 59,
         ],
         "prompt": "The user is a male.",
         "probability": 0.731,
         "crm_probability": 0.812,
         "gate": gate(),
+        "neighbours": [
+            Neighbour("2818", 0.0801, {"gender": "male"}, ["Sci-Fi"], [TITLE, "Tron (1982)"], 41),
+            Neighbour("7", 0.0912, {}, [], [], 0),
+        ],
+        "sampled_users": 1000,
         "plot": None,
         "seconds": 4.2,
     }
@@ -506,7 +522,7 @@ def mean_mixture() -> Mixture:
 def explain_user() -> ExplainResult:
     """Of a gate that reads the user alone, with no target."""
     nothing = {"target": None, "probability": None, "crm_probability": None}
-    return explain(**nothing, behaviours=[], prompt="")
+    return explain(**nothing, behaviours=[], crm_behaviours=[], prompt="")
 
 
 def demo() -> DemoResult:

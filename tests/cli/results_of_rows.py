@@ -59,6 +59,10 @@ def gate(projections: int = 4) -> GateView:
         departure=[0.15, 0.05, -0.05, -0.15],
         distance=0.2,
         row_entropy=1.85,
+        user_entropy=1.85,
+        average_entropy=2.0,
+        kinds=["q_proj", "v_proj"],
+        by_kind=[row] * 2,
     )
 
 

@@ -66,6 +66,7 @@ FLAGS: dict[str, set[str]] = {
     | {"--clusters", "--cluster-rows"}
     | (_OFTEN - {"--force"}),
     "explain": {"--user", "--item", "--row", "--split", "--run", "--plot", "--recipe"}
+    | {"--experts", "--what-if", "--questions", "--change", "--with-history-of"}
     | _SHARED["place"]
     | _SHARED["running"]
     | _SHARED["output"],

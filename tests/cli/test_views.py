@@ -23,6 +23,7 @@ from reclora_cli.cli.render import (
     doctor,
     evaluate,
     evaluate_next,
+    experts,
     explain,
     explain_next,
     export,
@@ -35,6 +36,7 @@ from reclora_cli.cli.render import (
     several_crms,
     tuned_crms,
     tuned_lm,
+    what_if,
 )
 from reclora_cli.cli.render.marks import bar
 from reclora_cli.metrics.compare import Figure, UserFigure
@@ -43,6 +45,7 @@ from reclora_cli.stages.evaluated import short_names
 from reclora_cli.stages.list_runs import RunsList
 from tests.cli import (
     results,
+    results_of_explaining,
     results_of_next,
     results_of_rows,
     results_of_runs,
@@ -91,7 +94,13 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
         )
     ),
     "explain": lambda: explain.render(results.explain()),
-    "explain without gate": lambda: explain.render(results.explain(gate=None)),
+    "explain without gate": lambda: explain.render(
+        results.explain(gate=None, crm_behaviours=[], neighbours=[])
+    ),
+    "experts": lambda: experts.render(results_of_explaining.experts()),
+    "experts without traits": lambda: experts.render(results_of_explaining.experts_alike()),
+    "what if": lambda: what_if.render(results_of_explaining.what_if()),
+    "what if without gate": lambda: what_if.render(results_of_explaining.what_if_without_gate()),
     "explain without target": lambda: explain.render(results.explain_user()),
     "explained row": lambda: explain_next.render(results_of_rows.explained()),
     "explained row, separate gates": lambda: explain_next.render(
@@ -390,7 +399,8 @@ def test_explain_names_how_the_user_departs():
     text = drawn(VIEWS["explain"]())
     assert "departure" in text
     assert "of the weight" in text
-    assert "3.91 bits; an even one has 4.00" in text
+    told = " ".join(text.split())
+    assert "mixture: 3.91 bits, of the user's mean 3.95, of the average's 4.00" in told
 
 
 def test_explain_puts_bars_and_heat_map_side_by_side_where_there_is_room():

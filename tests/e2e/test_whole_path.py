@@ -27,6 +27,8 @@ from tests.tuned_runs import by_stock_peft
 
 pytestmark = pytest.mark.e2e
 
+KINDS = ("expert", "prompt", "crm", "history", "profile")
+
 
 def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
@@ -115,6 +117,23 @@ def test_explain_draws_a_picture(path: Path100K, tmp_path: Path) -> None:
     path.run("explain", "--user", "42", "--item", "Heat (1995)", "--plot", str(file))
     assert file.read_bytes().startswith(b"\x89PNG")
     assert file.stat().st_size > 20_000
+
+
+def test_experts_and_what_ifs_are_told_of_the_real_run(path: Path100K, tmp_path: Path) -> None:
+    run = ["--run", path.tuned["run"]]
+    described = path.run("explain", "--experts", *run)
+    assert [one["expert"] for one in described["experts"]] == [0, 1, 2, 3]
+    assert described["users"] > 500
+    file = tmp_path / "tornado.svg"
+    asked = ["--what-if", "--questions", "8", "--with-history-of", "42", "--plot", str(file)]
+    told = path.run("explain", *run, "--user", "42", *asked)
+    found = {kind: [one for one in told["changes"] if one["kind"] == kind] for kind in KINDS}
+    assert [one["difference"] for one in found["history"]] == [0.0]  # The user's own.
+    assert any(one["difference"] for one in found["prompt"])
+    assert 0 < max(one["gate_moved"] for one in found["crm"]) < 1
+    assert len(found["crm"]) <= 60
+    assert told["precision"] == "float32"
+    assert "<svg" in file.read_text(encoding="utf-8")
 
 
 def test_stock_peft_scores_an_exported_mixture_as_the_run_scores_its_row(

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from reclora_cli.errors import UsageError
 from reclora_cli.lora import attach
 from reclora_cli.lora.adapters import MetaAdapter
 from reclora_cli.recipe import Recipe, delta
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import evaluate, explain, finetune, locate
 from reclora_cli.stages.assemble import Sources
+from reclora_cli.stages.explaining import experts, what_if
 from tests.finetuning import copied
 from tests.world import TinyWorld
 
@@ -125,6 +127,19 @@ def test_each_is_tuned_scored_and_explained(
     assert scored.models[0].all.auc.value is not None
     told = explain.run(recipe, world.workspace, user="4", device="cpu")
     assert (told.gate is None) == (how == "none")
+    asked = what_if.run(recipe, world.workspace, user="4", questions=100, device="cpu")
+    kinds = {one.kind for one in asked.changes}
+    assert [one.kind for one in asked.changes].count("expert") == 4
+    if how == "none":
+        assert kinds == {"expert", "prompt", "profile"}
+        with pytest.raises(UsageError, match="evenly"):
+            experts.run(recipe, world.workspace, device="cpu")
+    else:  # The CRM answers otherwise, and none of it reaches the gate.
+        of_crm = [one for one in asked.changes if one.kind in {"crm", "history"}]
+        assert {one.difference for one in of_crm} == {one.gate_moved for one in of_crm} == {0.0}
+        assert any(one.crm_difference for one in of_crm)
+        assert f"reads {how} input" in " ".join(asked.not_applicable)
+        assert experts.run(recipe, world.workspace, device="cpu").gate_input == how
 
 
 def test_a_gate_without_input_has_no_parameters(ready_to_tune: TinyWorld) -> None:

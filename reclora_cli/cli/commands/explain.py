@@ -1,7 +1,12 @@
-"""``reclora explain``: which experts speak for a user or a row, and what the model answers."""
+"""``reclora explain``: which experts speak for a user or a row, and what the model answers.
+
+``--experts`` describes a run's experts, ``--what-if`` asks it again with one thing changed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from reclora_cli.recipe import Recipe
 
 _ROW = "Name a row: --row 17."
+_ONE = "Give one of the two."
 
 EXAMPLE = 'Example: [cyan]reclora explain --user 42 --item "Heat (1995)"[/cyan]'
 
@@ -55,6 +61,32 @@ def command(
         AskedSplit | None,
         typer.Option("--split", help="Task next: the row's split. Default: test; of --user, both."),
     ] = None,
+    experts: Annotated[
+        bool,
+        typer.Option("--experts", help="Describe every expert of the run, without a user."),
+    ] = False,
+    what_if: Annotated[
+        bool,
+        typer.Option("--what-if", help="Ask the run again, with one thing changed at a time."),
+    ] = False,
+    questions: Annotated[
+        int | None,
+        typer.Option(
+            "--questions", metavar="N", help="What-if: changes put to the LLM. Default: 44."
+        ),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change", metavar="FIELD=VALUE", help="What-if: a profile field; may be repeated."
+        ),
+    ] = None,
+    with_history_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with-history-of", metavar="ID", help="What-if: whose history the CRM reads instead."
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option("--run", metavar="RUN", help="Default: the latest finished run."),
@@ -70,17 +102,20 @@ def command(
 ) -> None:
     """Which experts speak for a user, and P(yes); task next: candidates of a row, ranked."""
     with session(output, place) as opened:
+        wanted = WhatIf(questions, change or [], with_history_of or [])
+        _check(experts, what_if, wanted, {"--user": user, "--item": item})
         recipe = opened.recipe_of_any_task(RecipeOptions(recipe=dataset.recipe))
         picture = existing(plot)
         if recipe.task == "next":
+            _refuse_next(recipe, experts=experts, what_if=what_if)
             if item is not None:
                 raise UsageError(
                     "a row of the task next has its own candidates", where="--item", hint=_ROW
                 )
             if row is None and user is None:
                 row = _asked_row(opened)
-            asked = {"row": row, "user": user, "split": split and split.value}
-            _next(opened, recipe, running, {**asked, "run": run, "plot": picture})
+            of_row = {"row": row, "user": user, "split": split and split.value}
+            _next(opened, recipe, running, {**of_row, "run": run, "plot": picture})
             return
         for given, option in ((row, "--row"), (split, "--split")):
             if given is not None:
@@ -90,21 +125,115 @@ def command(
                     where=option,
                     hint="Name a user: --user 42, and an item: --item.",
                 )
-        from reclora_cli.cli.render import explain as view
-
+        if experts:
+            _experts(opened, recipe, running, {"run": run, "plot": picture})
+            return
         user = user or opened.required("user", "--user", "the user's id, e.g. --user 42")
-        if run is None:
-            opened.require_run(recipe, running)
-        result = opened.call(
-            "explain",
-            recipe,
-            user=user,
-            item=item,
-            run=run,
-            plot=picture,
-            device=running.device.value,
-        )
-        opened.console.result(result, view.render(result))
+        asked: dict[str, object] = {"user": user, "item": item, "run": run, "plot": picture}
+        if what_if:
+            _what_if(opened, recipe, running, {**asked, **wanted.given()})
+        else:
+            _user(opened, recipe, running, asked)
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """Options of ``--what-if`` alone."""
+
+    questions: int | None
+    change: list[str]
+    history_of: list[str]
+
+    def first(self) -> str | None:
+        """The first option that is given."""
+        given = {
+            "--questions": self.questions is not None,
+            "--change": bool(self.change),
+            "--with-history-of": bool(self.history_of),
+        }
+        return next((option for option, is_given in given.items() if is_given), None)
+
+    def given(self) -> dict[str, object]:
+        """Those that are given, as the stage takes them."""
+        own = {name: value for name, value in vars(self).items() if name != "questions"}
+        return own if self.questions is None else {**own, "questions": self.questions}
+
+
+def _check(
+    experts: bool, what_if: bool, wanted: WhatIf, one_user: Mapping[str, str | None]
+) -> None:
+    """Refuse options that do not belong together.
+
+    Raises:
+        UsageError: naming the one that is too many.
+    """
+    if experts:
+        for one, given in one_user.items():
+            if given is not None:
+                raise UsageError(
+                    "--experts describes a run's experts over many users",
+                    where=one,
+                    hint=f"Leave {one} out, or leave --experts out to explain one user.",
+                )
+        if what_if:
+            raise UsageError(
+                "--experts and --what-if are two questions", where="--what-if", hint=_ONE
+            )
+    if not what_if and (option := wanted.first()):
+        raise UsageError(f"{option} belongs to --what-if", where=option, hint="Add --what-if.")
+
+
+def _refuse_next(recipe: Recipe, *, experts: bool, what_if: bool) -> None:
+    """Refuse what only a run of ratings tells.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    for option, given in (("--experts", experts), ("--what-if", what_if)):
+        if given:
+            raise UsageError(
+                f"{recipe.data.source} is of the task next, of which explain tells rows alone",
+                where=option,
+                hint=f"Leave {option} out, or name a dataset of ratings: --recipe ml-1m.",
+            )
+
+
+def _user(
+    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
+) -> None:
+    from reclora_cli.cli.render import explain as view
+
+    _require(opened, recipe, running, asked)
+    result = opened.call("explain", recipe, device=running.device.value, **asked)
+    opened.console.result(result, view.render(result))
+
+
+def _what_if(
+    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
+) -> None:
+    from reclora_cli.cli.render import what_if as view
+
+    _require(opened, recipe, running, asked)
+    result = opened.call("explain-what-if", recipe, device=running.device.value, **asked)
+    opened.console.result(result, view.render(result))
+
+
+def _experts(
+    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
+) -> None:
+    from reclora_cli.cli.render import experts as view
+
+    _require(opened, recipe, running, asked)
+    result = opened.call("explain-experts", recipe, device=running.device.value, **asked)
+    opened.console.result(result, view.render(result))
+
+
+def _require(
+    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
+) -> None:
+    """A run to ask, where none is named."""
+    if asked["run"] is None:
+        opened.require_run(recipe, running)
 
 
 def _next(
@@ -113,8 +242,7 @@ def _next(
     """Of the task ``next``: one row, or a user's latest."""
     from reclora_cli.cli.render import explain_next as view
 
-    if asked["run"] is None:
-        opened.require_run(recipe, running)
+    _require(opened, recipe, running, asked)
     result = opened.call("explain-next", recipe, device=running.device.value, **asked)
     opened.console.result(result, view.render(result))
 

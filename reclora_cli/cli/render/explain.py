@@ -9,18 +9,26 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from reclora_cli.cli.render.explained_behaviours import behaviours
 from reclora_cli.cli.render.figures import count, difference, duration, measure, stars
 from reclora_cli.cli.render.layout import Fitted, heading, indented, pairs, stack, table
 from reclora_cli.cli.render.marks import Bar, HeatMap
 
 if TYPE_CHECKING:
-    from reclora_cli.stages.explain import ExplainResult, Target
+    from reclora_cli.stages.explain import ExplainResult
+    from reclora_cli.stages.explaining.explained_user import Target
+    from reclora_cli.stages.explaining.neighbours import Neighbour
     from reclora_cli.stages.gate_view import GateView
 
 _SIDE_BY_SIDE = 130
 """Columns from which bars and heat map stand beside each other."""
 
 _BAR = 22
+
+_NOTE = (
+    "This inspects the model and names no causes: what it computes of this user, not why the user "
+    "likes what. --what-if asks it again with one thing changed."
+)
 
 
 def render(result: ExplainResult) -> RenderableType:
@@ -31,9 +39,11 @@ def render(result: ExplainResult) -> RenderableType:
     return stack(
         heading(f"User {result.user}", f"{result.dataset}, run {result.run}"),
         indented(_facts(result)),
-        _behaviours(result) if result.target else None,
+        Fitted(lambda width: behaviours(result, width)) if result.target else None,
         Fitted(lambda width: _gate(gate, width)) if gate else no_gate,
+        _neighbours(result) if gate else None,
         drawn,
+        Text(_NOTE, "faint"),
         Text(f"Explained in {duration(result.seconds)}.", "faint"),
     )
 
@@ -77,20 +87,6 @@ def _probability(value: float) -> Table:
     return grid
 
 
-def _behaviours(result: ExplainResult) -> RenderableType:
-    if not result.behaviours:
-        return Text("The prompt holds no behaviour: there is none before this row.", "faint")
-    grid = Table.grid(padding=(0, 2))
-    for number, behaviour in enumerate(result.behaviours):
-        grid.add_row(
-            Text(str(number), "faint", justify="right"),
-            Text(behaviour.date, "faint"),
-            stars(behaviour.rating, result.scale_top),
-            behaviour.title,
-        )
-    return Group(heading("Behaviours in the prompt", "in time order"), indented(grid))
-
-
 def _gate(gate: GateView, width: int) -> RenderableType:
     """Bars by expert, and layers by expert: beside each other where there is room."""
     bars = Group(
@@ -101,6 +97,9 @@ def _gate(gate: GateView, width: int) -> RenderableType:
     heat = Group(
         heading("This row's gate weights by layer", "down: layers, across: experts"),
         indented(layers(gate, width)),
+        Text(),
+        heading("and by kind of projection", "mean over layers"),
+        indented(_kinds(gate, width)),
     )
     if width < _SIDE_BY_SIDE:
         return stack(bars, heat)
@@ -113,6 +112,34 @@ def layers(gate: GateView, width: int) -> HeatMap:
     """The row's weights by layer, as wide as there is room for."""
     names = [str(layer) for layer in range(len(gate.by_layer))]
     return HeatMap(gate.by_layer, names, cell=3 if gate.experts * 3 + 8 <= width else 1)
+
+
+def _kinds(gate: GateView, width: int) -> HeatMap:
+    label = max(map(len, gate.kinds), default=0)
+    return HeatMap(gate.by_kind, gate.kinds, cell=3 if gate.experts * 3 + label + 6 <= width else 1)
+
+
+def _neighbours(result: ExplainResult) -> RenderableType:
+    if not result.neighbours:
+        return Text("No other user was drawn to compare with.", "faint")
+    shown = Table.grid(padding=(0, 2))
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
+    for one in result.neighbours:
+        shown.add_row(Text(f"user {one.user}", "strong"), _shared(one))
+    return Group(
+        heading("Nearest in gate space", f"of {count(result.sampled_users)} users drawn"),
+        indented(shown),
+    )
+
+
+def _shared(one: Neighbour) -> Text:
+    same = ", ".join(f"{name} {value}" for name, value in one.profile.items()) or "nothing"
+    liked = f"; both liked {count(one.liked_count)}"
+    if one.liked:
+        liked += f", {'; '.join(one.liked)}{' and others' * (one.liked_count > len(one.liked))}"
+    genres = f"; both like more than average: {', '.join(one.genres)}" if one.genres else ""
+    return Text(f"{one.distance:.1%} of the weight apart. Same profile: {same}{genres}{liked}.")
 
 
 def _weights(gate: GateView) -> Table:
@@ -145,6 +172,7 @@ def _summary(gate: GateView) -> Text:
         f" of this user from the average of {count(gate.average_users)} users: "
         f"{gate.distance:.1%} of the weight moved.\n",
         ("Entropy", "key"),
-        f" of this row's mixture: {gate.row_entropy:.2f} bits; an even one has "
+        f" of this row's mixture: {gate.row_entropy:.2f} bits, of the user's mean "
+        f"{gate.user_entropy:.2f}, of the average's {gate.average_entropy:.2f}; an even one has "
         f"{math.log2(gate.experts):.2f}.",
     )

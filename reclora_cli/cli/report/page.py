@@ -17,12 +17,12 @@ from markupsafe import Markup
 
 from reclora_cli.cli.render import figures
 from reclora_cli.cli.report import charts, next_rows
+from reclora_cli.cli.report.explained import Explained, explained
 from reclora_cli.cli.report.next_rows import SameCandidates
 from reclora_cli.cli.report.rows import SameRows, groups
 from reclora_cli.cli.report.svg import drawing
 from reclora_cli.metrics.compare import Figure
 from reclora_cli.stages.kept_ablations import KeptAblation
-from reclora_cli.stages.kept_explanations import KeptExplanation, KeptNextExplanation
 from reclora_cli.stages.report import ReportedCrm, ReportedDataset, ReportedRun, WorkspaceReport
 from reclora_cli.workspace import Manifest, atomic_file, explain_os_errors
 
@@ -80,8 +80,7 @@ class _Dataset:
     validation: _Chart | None
     shots: _Chart | None
     gates: list[tuple[str, _Chart]]
-    explained: list[tuple[str, KeptExplanation]]
-    explained_next: list[tuple[str, KeptNextExplanation]]
+    explained: Explained
     next_rows: list[SameCandidates]
 
 
@@ -144,8 +143,7 @@ def _dataset(found: ReportedDataset, at: int) -> _Dataset:
         validation=_validation(trained, f"d{at}v"),
         shots=_shots(found.runs, f"d{at}s"),
         gates=[_gate(run, f"d{at}g{which}") for which, run in enumerate(gated)],
-        explained=[(name, one) for name, one in told if isinstance(one, KeptExplanation)],
-        explained_next=[(name, one) for name, one in told if isinstance(one, KeptNextExplanation)],
+        explained=explained(told, f"d{at}e"),
         next_rows=next_rows.groups(found),
     )
 

@@ -1,0 +1,124 @@
+"""Every expert of a run, and what is over-represented where its weight is high."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reclora_cli.cli.render.figures import count, difference, duration, measure, p_value
+from reclora_cli.cli.render.layout import heading, indented, stack, table
+
+if TYPE_CHECKING:
+    from reclora_cli.stages.explaining.experts import ExpertsResult
+    from reclora_cli.stages.explaining.portraits import Portrait, Trait
+
+SHOWN = 4
+"""Traits of an expert that are shown; ``--json`` has all that stand out."""
+
+
+def render(result: ExpertsResult) -> RenderableType:
+    """The whole result, of each expert the largest effects."""
+    drawn = Text.assemble(("Drawn into ", "key"), result.plot) if result.plot else None
+    return stack(
+        heading(f"{len(result.experts)} experts", f"{result.dataset}, run {result.run}"),
+        Text(_how(result)),
+        _together(result),
+        *(_expert(one) for one in result.experts),
+        Text(_note(result), "faint"),
+        drawn,
+        Text(f"Described in {duration(result.seconds)}.", "faint"),
+    )
+
+
+def _how(result: ExpertsResult) -> str:
+    return (
+        f"{count(result.rows)} training rows of {count(result.users)} users, drawn at random. "
+        f"An expert's weight is its mean over {count(result.projections)} projections. Its top "
+        "quarter of rows is compared with the rest."
+    )
+
+
+def _together(result: ExpertsResult) -> Text | None:
+    groups = list(
+        dict.fromkeys(
+            tuple(sorted([one.expert, *one.moves_with])) for one in result.experts if one.moves_with
+        )
+    )
+    if not groups:
+        return None
+    said = "; ".join(ranges(group) for group in groups)
+    return Text(f"Weights that rise and fall together (r at least .9): experts {said}.")
+
+
+def ranges(numbers: tuple[int, ...]) -> str:
+    """``0-3, 7``."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(f"{one[0]}" if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in parts)
+
+
+def _expert(one: Portrait) -> RenderableType:
+    title = heading(f"Expert {one.expert}", f"weight {measure(one.mean, 3)} ± {measure(one.sd, 3)}")
+    if not one.top_rows:
+        return Group(title, indented(Text("Its weight is the same for all rows.", "faint")))
+    if not one.stands_out:
+        return Group(title, indented(Text("Nothing stands out.", "faint")))
+    return Group(title, indented(_table(one)))
+
+
+def _table(one: Portrait) -> Table:
+    made = table("where it is high", "top", "rest", "effect", "95% interval", "q")
+    made.columns[0].overflow = "fold"
+    made.columns[0].no_wrap = False
+    for trait in one.stands_out[:SHOWN]:
+        made.add_row(
+            named(trait),
+            value_of(trait, trait.top),
+            value_of(trait, trait.rest),
+            _effect(trait),
+            f"[{difference(trait.low, 2)}, {difference(trait.high, 2)}]",
+            p_value(trait.q),
+        )
+    return made
+
+
+def named(trait: Trait) -> str:
+    """The trait in words."""
+    return trait.about if trait.value is None else f"{trait.about} {trait.value}"
+
+
+def value_of(trait: Trait, value: float) -> str:
+    """A share, or a median."""
+    if trait.value is not None:
+        return f"{value:.1%}"
+    return measure(value, 3) if abs(value) < 1 else f"{value:.0f}"
+
+
+def _effect(trait: Trait) -> Text:
+    name = "h" if trait.measure == "cohen_h" else "d"
+    return Text(
+        f"{name} {difference(trait.effect, 2)}", "bar.over" if trait.effect > 0 else "bar.under"
+    )
+
+
+def _note(result: ExpertsResult) -> str:
+    noise = (
+        " This run's gate reads noise: what stands out here is chance."
+        if result.gate_input in {"random", "shuffled"}
+        else ""
+    )
+    return (
+        f"top, rest: shares of rows, or medians. h: Cohen's h of the shares, its interval that of "
+        f"their difference; d: Cliff's delta. Intervals resample users {count(result.resamples)} "
+        "times; p-values come from dealing users' weights to other users as often; q: those of all "
+        f"{count(result.comparisons)} comparisons, adjusted (Benjamini-Hochberg), and only q up to "
+        ".05 is told. These are associations over rows that "
+        f"the gate saw: an expert has no meaning that anybody gave it.{noise}"
+    )

@@ -1,0 +1,57 @@
+"""What is told of items: genres, year of release.
+
+Shapes: m items, G genres.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reclora_cli.data import schema
+from reclora_cli.data.store import InteractionsStore
+
+_YEAR = re.compile(r"\((\d{4})\)\s*$")
+_YEARS = (1000, 2100)
+
+
+def item_genres(store: InteractionsStore) -> tuple[NDArray[np.bool_], list[str]]:
+    """(m, G) which genres each item has, and their names; of ``genres``, else of ``genre``.
+
+    No columns where the store has neither.
+    """
+    items = store.items
+    if schema.GENRES in items.columns:
+        said = [[] if one is None else [str(name) for name in one] for one in items[schema.GENRES]]
+    elif schema.GENRE in items.columns:
+        said = [[str(one)] if one else [] for one in items[schema.GENRE]]
+    else:
+        said = [[] for _ in range(len(items))]
+    names = sorted({name for one in said for name in one})
+    at = {name: place for place, name in enumerate(names)}
+    found = np.zeros((len(items), len(names)), dtype=bool)
+    for item, one in enumerate(said):
+        found[item, [at[name] for name in one]] = True
+    return found, names
+
+
+def item_years(store: InteractionsStore) -> NDArray[np.float64]:
+    """(m,) year of release: the column ``year``, else four digits in brackets at a title's end.
+
+    NaN where it is not known.
+    """
+    items = store.items
+    if schema.YEAR in items.columns:
+        return np.array([_year(str(one)) for one in items[schema.YEAR]])
+    found = (_YEAR.search(str(title)) for title in items[schema.TITLE])
+    return np.array([_year(one.group(1)) if one else np.nan for one in found])
+
+
+def _year(said: str) -> float:
+    try:
+        year = float(said)
+    except ValueError:
+        return float("nan")
+    return year if _YEARS[0] <= year <= _YEARS[1] else float("nan")
