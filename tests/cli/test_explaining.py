@@ -119,6 +119,7 @@ def test_a_what_if_says_what_does_not_apply_and_what_is_rounding():
     assert "none can be dropped" in text
     assert "bfloat16: differences of a hundredth or less may be rounding" in text
     assert "CRM says" not in text
+    assert "the CRM reads it still" not in text
 
 
 def test_experts_tell_effects_with_intervals_and_where_nothing_stands_out():

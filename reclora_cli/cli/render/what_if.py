@@ -70,8 +70,9 @@ def _facts(result: WhatIfResult) -> Table:
 def _kind(result: WhatIfResult, kind: str, largest: float) -> RenderableType:
     changes = [one for one in result.changes if one.kind == kind and one.difference is not None]
     title, meaning = KINDS[kind]
+    details = [meaning] if result.crm_probability is not None or kind == "expert" else []
     return Group(
-        heading(title, meaning), indented(Fitted(lambda width: _table(changes, largest, width)))
+        heading(title, *details), indented(Fitted(lambda width: _table(changes, largest, width)))
     )
 
 
@@ -108,10 +109,9 @@ def _ends(result: WhatIfResult) -> list[str]:
     asked = f"The LM was asked {count(result.asked)} prompts, at most {count(result.questions)}"
     said = [f"{asked} and the one as it is."]
     if result.not_asked:
-        said[0] += (
-            f" {count(result.not_asked)} changes were left: --json has what the CRM and the gate "
-            "say of them, --questions asks for more."
-        )
+        said[0] += f" {count(result.not_asked)} changes were left: --questions asks for more"
+        crm = ", --json has what the CRM and the gate say of them"
+        said[0] += f"{crm if result.crm_probability is not None else ''}."
     said += result.not_applicable
     if result.precision != "float32":
         said.append(_ROUNDING.format(precision=result.precision))
