@@ -83,7 +83,7 @@ def _table(one: Portrait) -> Table:
             value_of(trait, trait.top),
             value_of(trait, trait.rest),
             _effect(trait),
-            f"[{difference(trait.low, 2)}, {difference(trait.high, 2)}]",
+            _interval(trait),
             p_value(trait.q),
         )
     return made
@@ -108,6 +108,13 @@ def _effect(trait: Trait) -> Text:
     )
 
 
+def _interval(trait: Trait) -> str:
+    """Of the difference of shares in percent, which cannot be taken for one of h; or of d."""
+    if trait.value is not None:
+        return f"[{trait.low:+.0%}, {trait.high:+.0%}]"
+    return f"[{difference(trait.low, 2)}, {difference(trait.high, 2)}]"
+
+
 def _note(result: ExpertsResult) -> str:
     noise = (
         " This run's gate reads noise: what stands out here is chance."
@@ -115,9 +122,9 @@ def _note(result: ExpertsResult) -> str:
         else ""
     )
     return (
-        f"top, rest: shares of rows, or medians. h: Cohen's h of the shares, its interval that of "
-        f"their difference; d: Cliff's delta. Intervals resample users {count(result.resamples)} "
-        "times; p-values come from dealing users' weights to other users as often; q: those of all "
+        f"top, rest: shares of rows, or medians. h: Cohen's h of the shares, beside it the "
+        "interval of top less rest; d: Cliff's delta and its interval. Intervals resample users "
+        f"{count(result.resamples)} times; p-values come from dealing users' weights to other users as often; q: those of all "
         f"{count(result.comparisons)} comparisons, adjusted (Benjamini-Hochberg), and only q up to "
         ".05 is told. These are associations over rows that "
         f"the gate saw: an expert has no meaning that anybody gave it.{noise}"
