@@ -17,6 +17,7 @@ from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.serving.model import ServedModel
 from reclora_cli.stages import population
 from reclora_cli.stages.asked_user import AskedUser
+from reclora_cli.stages.explaining.explained_user import date_at, rating_at, title_at
 from reclora_cli.stages.gate_view import GateView, gate_view
 from reclora_cli.stages.opened_run import Prompts
 
@@ -127,10 +128,9 @@ class AskedExplanation:
 
 
 def _behaviour(store: InteractionsStore, position: int) -> ReadBehaviour:
-    line = store.items.iloc[int(store.item[position])]
     return ReadBehaviour(
-        item=str(line[schema.ITEM]),
-        title=str(line[schema.TITLE]),
-        date=store.date(int(store.time[position])),
-        rating=float(store.header.rating_values[int(store.rating[position])]),
+        item=str(store.items[schema.ITEM].iloc[int(store.item[position])]),
+        title=title_at(store, position),
+        date=date_at(store, position),
+        rating=rating_at(store, position),
     )

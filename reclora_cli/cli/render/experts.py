@@ -122,10 +122,10 @@ def _note(result: ExpertsResult) -> str:
         else ""
     )
     return (
-        f"top, rest: shares of rows, or medians. h: Cohen's h of the shares, beside it the "
+        "top, rest: shares of rows, or medians. h: Cohen's h of the shares, beside it the "
         "interval of top less rest; d: Cliff's delta and its interval. Intervals resample users "
-        f"{count(result.resamples)} times; p-values come from dealing users' weights to other users as often; q: those of all "
-        f"{count(result.comparisons)} comparisons, adjusted (Benjamini-Hochberg), and only q up to "
-        ".05 is told. These are associations over rows that "
-        f"the gate saw: an expert has no meaning that anybody gave it.{noise}"
+        f"{count(result.resamples)} times; p-values come from dealing users' weights to others "
+        f"as often; q: those of all {count(result.comparisons)} comparisons, adjusted (Benjamini-"
+        "Hochberg), and only q up to .05 is told. These are associations over rows that the gate "
+        f"saw: an expert has no meaning that anybody gave it.{noise}"
     )
