@@ -1,8 +1,8 @@
 """A mixture from which one expert is taken away, for asking what the model says without it.
 
 Its gate weight becomes 0 and the others share what it had: each is divided by their sum, so they
-sum to 1 again. An expert of weight 0 leaves the others as they are, bit for bit. Where an expert had
-all the weight, nothing says who follows: the others share it evenly.
+sum to 1 again. An expert of weight 0 leaves the others as they are, bit for bit. Where an expert
+had all the weight, nothing says who follows: the others share it evenly.
 
 Under ``mixing: full`` expert k neither reads (row k of the core) nor writes (column k): what is
 left of row j is scaled so that its absolute values sum to expert j's new weight. There an expert of
