@@ -1,8 +1,8 @@
 """A mixture from which one expert is taken away, for asking what the model says without it.
 
-Its gate weight becomes 0 and the others share what it had: each is divided by 1 - a_k, so they sum
-to 1 again. An expert of weight 0 leaves the others as they are, bit for bit. Where an expert had
-all the weight, nothing says who follows: the others share it evenly.
+Its gate weight becomes 0 and the others share what it had: each is divided by their sum, so they
+sum to 1 again. An expert of weight 0 leaves the others as they are, bit for bit. Where an expert
+had all the weight, nothing says who follows: the others share it evenly.
 
 Under ``mixing: full`` expert k neither reads (row k of the core) nor writes (column k): what is
 left of row j is scaled so that its absolute values sum to expert j's new weight. There an expert of
@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-_ALL = 1 - 1e-6
 
 
 def without_expert(mixture: Tensor, expert: int) -> Tensor:
@@ -37,9 +35,10 @@ def without_expert(mixture: Tensor, expert: int) -> Tensor:
 
 
 def _weights(alpha_K: Tensor, expert: int) -> Tensor:
-    own = alpha_K[..., expert : expert + 1]
-    shared = alpha_K / (1 - own).clamp_min(1 - _ALL)
+    others = alpha_K.clone()
+    others[..., expert] = 0
+    left = others.sum(dim=-1, keepdim=True)  # Not 1 - a_k, which loses its digits where that is 1.
     even = torch.full_like(alpha_K, 1 / (alpha_K.shape[-1] - 1))
-    found = torch.where(own < _ALL, shared, even)
-    found[..., expert] = 0
-    return found
+    even[..., expert] = 0
+    shared = torch.where(left > 0, others / left, even)
+    return torch.where(alpha_K[..., expert : expert + 1] == 0, alpha_K, shared)
