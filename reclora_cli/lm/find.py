@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: it is none of what ``find`` takes.
     """
-    there = Path(name).expanduser().exists()
+    there = os.path.exists(Path(name).expanduser())  # False too for what is too long a name.
     if not (name in PACKAGED_LMS or there or _is_path(name) or _is_hub_id(name)):
         raise _unknown(name)
 

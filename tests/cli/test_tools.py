@@ -143,7 +143,7 @@ def test_the_recipe_is_printed_as_a_file_that_gives_it_again(reclora: Reclora, t
 
 
 def test_a_long_value_stays_on_its_line_in_a_pipe(reclora: Reclora):
-    long = "x" * 300
+    long = "/" + "x" * 300
     done = reclora("config", "show", "--recipe", "ml-1m", "--set", f"lm.name={long}")
     assert f"  name: {long}\n" in done.out
 
