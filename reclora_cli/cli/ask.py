@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import typer
@@ -25,8 +26,7 @@ def choice(
     """
     numbers, width = len(str(len(names))), max(map(len, names))
     for number, name in enumerate(names, start=1):
-        note = (notes or {}).get(name, "")
-        console.say(f"  {number:{numbers}}  {f'{name:{width}}  {note}' if note else name}")
+        noted(console, f"{number:{numbers}}  {name:{width}}", (notes or {}).get(name, ""))
     while True:
         given = str(typer.prompt(question, default=default or names[0], err=True)).strip()
         if given in names:
@@ -34,6 +34,13 @@ def choice(
         if given.isdecimal() and 1 <= int(given) <= len(names):
             return names[int(given) - 1]
         console.say(f"{given!r} is not one of them. {did_you_mean(given, names)}")
+
+
+def noted(console: Console, name: str, note: str) -> None:
+    """A name, and what is said beside it, folded into a column of its own."""
+    start = f"  {name}  "
+    folded = textwrap.wrap(note, max(20, console.err.width - len(start)))
+    console.say(f"\n{' ' * len(start)}".join([start + "".join(folded[:1]), *folded[1:]]).rstrip())
 
 
 def text(question: str, default: str | None = None) -> str:

@@ -123,7 +123,7 @@ def _llm(console: Console) -> str:
     notes |= {name: first_sentence(about(name, "llms")) for name in by_size}
     console.say(_memory(notes))
     for name, note in notes.items():
-        console.say(f"  {name:{max(map(len, notes))}}  {note}")
+        ask.noted(console, f"{name:{max(map(len, notes))}}", note)
     return ask.text("LLM (one of these, a folder, a .gguf file, or a hub id)", _PACKAGED)
 
 
