@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reclora_cli.errors import UsageError, did_you_mean
+from reclora_cli.importing import without_collecting
 
 
 class Registry(Mapping[str, str]):
@@ -40,4 +41,5 @@ class Registry(Mapping[str, str]):
     def load(self, name: str, *, where: str | None = None) -> Any:
         """Import and return what ``name`` stands for."""
         module, _, attribute = self._places[self.check(name, where=where)].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        with without_collecting():
+            return getattr(importlib.import_module(module), attribute)

@@ -12,6 +12,7 @@ import torch
 
 from reclora_cli.device import attention, compute_dtype
 from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.importing import without_collecting
 from reclora_cli.lm import quantise, sharding
 from reclora_cli.lm.find import LmPlace, check_tokenizer, config_of, find, weight_files
 from reclora_cli.lm.quiet import quiet_transformers
@@ -117,6 +118,7 @@ def load_tokenizer(place: LmPlace) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(place.folder)
 
 
+@without_collecting()
 def check_causal(place: LmPlace) -> None:
     """Raise ``UsageError`` when the model is not a decoder-only LM."""
     if not _is_causal(place.folder):
@@ -168,6 +170,7 @@ def _is_causal(folder: Path) -> bool:
     return not masked or bool(config.get("is_decoder"))
 
 
+@without_collecting()
 def _causal_model(
     place: LmPlace,
     quantisation: quantise.Quantisation,
