@@ -128,7 +128,7 @@ def test_experts_tell_effects_with_intervals_and_where_nothing_stands_out():
     text = drawn(experts.render(made.experts()))
     assert "experts 0-2" in text
     line = next(line for line in text.splitlines() if "genre Film-Noir" in line)
-    for figure in ("51.7%", "36.5%", "h +.31", "[+.11, +.19]", "<.001"):
+    for figure in ("51.7%", "36.5%", "h +.31", "[+11%, +19%]", "<.001"):
         assert figure in line
     assert "Nothing stands out." in text
     assert "the same for all rows" in text

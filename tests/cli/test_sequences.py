@@ -80,7 +80,7 @@ def test_an_audit_reads_the_store_again(lastfm: Reclora) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["pretrain-crm", "--model", "sim"], "sim is no sequence encoder"),
+        (["pretrain-crm", "--model", "sim"], "unknown sequence encoder 'sim'"),
         (["pretrain-crm", "--model", "sasrec,caser"], "trained one a call"),
         (["pretrain-crm", "--tune"], "not searched"),
         (["build-index"], "is of the task next, which this command does not know"),

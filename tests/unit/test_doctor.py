@@ -129,7 +129,10 @@ ANY = ["missing", "empty", "garbage", "half", "{}", "[]"]
 def damage(file: Path, how: str) -> None:
     content = file.read_bytes()
     file.unlink()  # A new file: others may be hard links to the old one.
-    made = {"empty": b"", "garbage": b"garbage\x00\xff", "half": content[: len(content) // 2]}
+    middle = len(content) // 2
+    if file.suffix == ".yaml":  # Within a key: half of a YAML file may be a whole one.
+        middle = content.rindex(b":", 0, middle)
+    made = {"empty": b"", "garbage": b"garbage\x00\xff", "half": content[:middle]}
     if how != "missing":
         file.write_bytes(made.get(how, how.encode()))
 
