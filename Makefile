@@ -18,7 +18,7 @@ tables-tiny: $(VENV)/.installed  ## every table and figure of the paper on Movie
 	$(BIN)/reclora ablate $(or $(TABLES),--table 1 --table 2 --table 3 --table 4 --figure 4 --figure 5 --figure 6) --size tiny --yes
 
 test: $(VENV)/.installed-dev  ## every test, the end-to-end one with real data and the real LLM too
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --durations=20
 
 unit: $(VENV)/.installed-dev  ## the tests that take seconds
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not e2e and not network"
