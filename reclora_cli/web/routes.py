@@ -17,6 +17,7 @@ from reclora_cli.serving.job import Asked
 from reclora_cli.serving.recommend import AskedRecommendation, Recommended
 from reclora_cli.serving.score import AskedScores, Scores
 from reclora_cli.serving.service import ServedRun, Service
+from reclora_cli.stages.asked_user import AskedUser
 from reclora_cli.web import bodies
 from reclora_cli.web.problems import BAD, BUSY, answered
 
@@ -78,11 +79,7 @@ async def recommend(
     """As `reclora recommend`: candidates by CRM or likeness, ordered by the LLM, with reasons."""
 
     def asked() -> AskedRecommendation:
-        if isinstance(body, bodies.RecommendToUser):
-            whom = people.known(service.model, str(body.user))
-        else:
-            whom = people.new(service.model, body.new_user.said())
-        return AskedRecommendation.of_user(service.model, whom, body.wish())
+        return AskedRecommendation.of_user(service.model, _whom(service, body), body.wish())
 
     return await _answer(request, service, asked)
 
@@ -96,12 +93,8 @@ async def explain(
     """Gate weights, behaviours of the prompt, P(yes). It inspects the model and names no causes."""
 
     def asked() -> AskedExplanation:
-        if isinstance(body, bodies.ExplainUser):
-            whom = people.known(service.model, str(body.user))
-        else:
-            whom = people.new(service.model, body.new_user.said())
         item = None if body.item is None else str(body.item)
-        return AskedExplanation.of_user(service.model, whom, item)
+        return AskedExplanation.of_user(service.model, _whom(service, body), item)
 
     return await _answer(request, service, asked)
 
@@ -129,6 +122,13 @@ async def info(service: Served) -> ServedRun:
 async def stats(service: Served) -> Counts:
     """Requests by path and status, forward passes and their sizes, latencies."""
     return service.counts()
+
+
+def _whom(service: Service, body: bodies.RecommendBody | bodies.ExplainBody) -> AskedUser:
+    """The user of the dataset, or somebody new, that ``body`` is about."""
+    if isinstance(body, bodies.RecommendToUser | bodies.ExplainUser):
+        return people.known(service.model, str(body.user))
+    return people.new(service.model, body.new_user.said())
 
 
 async def _answer(request: Request, service: Service, asked: Callable[[], Asked]) -> Any:

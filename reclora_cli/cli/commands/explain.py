@@ -114,8 +114,9 @@ def command(
                 )
             if row is None and user is None:
                 row = _asked_row(opened)
-            of_row = {"row": row, "user": user, "split": split and split.value}
-            _next(opened, recipe, running, {**of_row, "run": run, "plot": picture})
+            of_row: dict[str, object] = {"row": row, "user": user, "split": split and split.value}
+            asked = {**of_row, "run": run, "plot": picture}
+            _tell(opened, recipe, running, "explain-next", asked)
             return
         for given, option in ((row, "--row"), (split, "--split")):
             if given is not None:
@@ -126,14 +127,14 @@ def command(
                     hint="Name a user: --user 42, and an item: --item.",
                 )
         if experts:
-            _experts(opened, recipe, running, {"run": run, "plot": picture})
+            _tell(opened, recipe, running, "explain-experts", {"run": run, "plot": picture})
             return
         user = user or opened.required("user", "--user", "the user's id, e.g. --user 42")
-        asked: dict[str, object] = {"user": user, "item": item, "run": run, "plot": picture}
+        asked = {"user": user, "item": item, "run": run, "plot": picture}
         if what_if:
-            _what_if(opened, recipe, running, {**asked, **wanted.given()})
+            _tell(opened, recipe, running, "explain-what-if", {**asked, **wanted.given()})
         else:
-            _user(opened, recipe, running, asked)
+            _tell(opened, recipe, running, "explain", asked)
 
 
 @dataclass(frozen=True)
@@ -198,53 +199,26 @@ def _refuse_next(recipe: Recipe, *, experts: bool, what_if: bool) -> None:
             )
 
 
-def _user(
-    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
+def _tell(
+    opened: Session,
+    recipe: Recipe,
+    running: RunningOptions,
+    stage: str,
+    asked: dict[str, object],
 ) -> None:
-    from reclora_cli.cli.render import explain as view
+    """Print what ``stage`` finds of a run: of the one that is named, or else of the latest."""
+    from reclora_cli.cli.render import experts, explain, explain_next, what_if
 
-    _require(opened, recipe, running, asked)
-    result = opened.call("explain", recipe, device=running.device.value, **asked)
-    opened.console.result(result, view.render(result))
-
-
-def _what_if(
-    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
-) -> None:
-    from reclora_cli.cli.render import what_if as view
-
-    _require(opened, recipe, running, asked)
-    result = opened.call("explain-what-if", recipe, device=running.device.value, **asked)
-    opened.console.result(result, view.render(result))
-
-
-def _experts(
-    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
-) -> None:
-    from reclora_cli.cli.render import experts as view
-
-    _require(opened, recipe, running, asked)
-    result = opened.call("explain-experts", recipe, device=running.device.value, **asked)
-    opened.console.result(result, view.render(result))
-
-
-def _require(
-    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
-) -> None:
-    """A run to ask, where none is named."""
+    views = {
+        "explain": explain,
+        "explain-experts": experts,
+        "explain-next": explain_next,
+        "explain-what-if": what_if,
+    }
     if asked["run"] is None:
         opened.require_run(recipe, running)
-
-
-def _next(
-    opened: Session, recipe: Recipe, running: RunningOptions, asked: dict[str, object]
-) -> None:
-    """Of the task ``next``: one row, or a user's latest."""
-    from reclora_cli.cli.render import explain_next as view
-
-    _require(opened, recipe, running, asked)
-    result = opened.call("explain-next", recipe, device=running.device.value, **asked)
-    opened.console.result(result, view.render(result))
+    result = opened.call(stage, recipe, device=running.device.value, **asked)
+    opened.console.result(result, views[stage].render(result))
 
 
 def _asked_row(opened: Session) -> int:
