@@ -35,7 +35,7 @@ WEIGHTS = 1e-5
 LOSS = 1e-5
 """Relative."""
 
-SCORE = 1e-6
+SCORE = 1e-5
 """Scores of the same adapter may differ so much: they depend on what shares a micro-batch."""
 
 

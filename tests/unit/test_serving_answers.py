@@ -99,7 +99,7 @@ def test_a_recommendation_is_that_of_the_command(tuned: TinyWorld, model: Served
     assert served.candidates == told.candidates
     for one, other in zip(served.recommendations, told.recommendations, strict=True):
         assert (one.item, one.behaviours) == (other.item, other.behaviours)
-        assert one.probability == pytest.approx(other.probability, abs=1e-6)
+        assert one.probability == pytest.approx(other.probability, abs=1e-5)
 
 
 def test_somebody_new_is_recommended_what_the_command_does(
@@ -137,8 +137,8 @@ def test_an_explanation_is_that_of_the_command(
     told = explain.run(tuned.recipe, Workspace(root), user=USER, item=item, run=GATED, device="cpu")
     whom = people.known(model, USER)
     served = alone(model, AskedExplanation.of_user(model, whom, item))
-    assert served.probability == pytest.approx(told.probability, abs=1e-6)
-    assert served.crm_probability == pytest.approx(told.crm_probability, abs=1e-6)
+    assert served.probability == pytest.approx(told.probability, abs=1e-5)
+    assert served.crm_probability == pytest.approx(told.crm_probability, abs=1e-5)
     assert served.gate == told.gate
     assert served.prompt == told.prompt
     assert [(b.title, b.date, b.rating) for b in served.behaviours] == [
