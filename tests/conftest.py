@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def data_folder() -> Path:
     return Path(named) if named else CHECKOUT.parent / "shared" / "data"
 
 
+def pytest_configure() -> None:
+    """Ctrl-C reaches what tests start, also where a shell's ``&`` has them begin deaf to it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: list[object]) -> None:
     """Share the cores among worker processes; asked before the first one starts."""
@@ -53,8 +60,16 @@ def pytest_xdist_setupnodes(specs: list[object]) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: what starts last then ends soon in every worker process."""
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    """The longest files first: what starts last then ends soon in every worker process.
+
+    First of all the whole path: it makes what another file of its marker copies.
+    """
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("e2e") is None,
+            item.path.name != "test_whole_path.py",
+        )
+    )
 
 
 @pytest.fixture(scope="session")

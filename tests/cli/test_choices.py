@@ -11,7 +11,7 @@ import pytest
 from reclora_cli.recipe import to_yaml
 from reclora_cli.workspace import Workspace
 from tests.cli.conftest import Reclora
-from tests.cli.test_exit_codes import on_a_terminal, read_until
+from tests.terminal import on_a_terminal, read_until
 from tests.world import TinyWorld
 
 RUNS = ("reclora-k4-16-11111111", "lora-r2-16-22222222")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from reclora_cli import catalog
 from tests.cli.conftest import Reclora, clean_environment, command_line
+from tests.terminal import on_a_terminal, read_until
 from tests.unit.test_workspace import held_by_another_process
 from tests.world import TinyWorld
 
@@ -338,43 +338,6 @@ def test_json_is_never_interrupted_by_a_question(tmp_path: Path):
     assert process.wait(20) == 2
     assert json.loads(text[text.index("{") :])["error"]["what"] == "which dataset?"
     os.close(screen)
-
-
-def on_a_terminal(
-    arguments: list[str], folder: Path, **environment: str
-) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a command with a pseudo-terminal as all three streams; returns its other end."""
-    screen, inner = pty.openpty()
-    process = subprocess.Popen(
-        command_line(arguments),
-        cwd=folder,
-        env=clean_environment(TERM="xterm", COLUMNS="100", **environment),
-        stdin=inner,
-        stdout=inner,
-        stderr=inner,
-        start_new_session=True,
-        preexec_fn=lambda: _own_terminal(0),
-    )
-    os.close(inner)
-    return process, screen
-
-
-def _own_terminal(stream: int) -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(stream, termios.TIOCSCTTY, 0)
-
-
-def read_until(screen: int, mark: str, seconds: float = 20.0) -> str:
-    """What appears on the screen up to ``mark``."""
-    text, end = "", time.monotonic() + seconds
-    while mark not in text and time.monotonic() < end:
-        try:
-            text += os.read(screen, 4096).decode()
-        except OSError:  # the other end is closed: all was read
-            break
-    return text
 
 
 def test_a_place_that_may_not_be_read_is_told_as_such(

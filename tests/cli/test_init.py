@@ -9,7 +9,7 @@ import pytest
 
 from reclora_cli import recipe
 from tests.cli.conftest import Reclora
-from tests.cli.test_exit_codes import on_a_terminal, read_until
+from tests.terminal import on_a_terminal, read_until
 from tests.unit.own_data import write_files
 from tests.world import TinyWorld
 

@@ -20,6 +20,7 @@ from reclora_cli.cli.console import Console
 from reclora_cli.errors import UsageError
 from tests.cli.conftest import Done, Reclora, clean_environment, command_line
 from tests.evaluated_runs import GATED
+from tests.terminal import read_until
 from tests.tuned_runs import USER
 from tests.world import TinyWorld, movie_id
 
@@ -183,10 +184,10 @@ def test_on_a_terminal_without_a_user_titles_are_asked_for(
         text=True,
     )
     os.close(theirs)
-    told = _until(ours, "Title")
+    told = read_until(ours, "Title")
     for answer, then in ((title, "Number"), ("1", "Rating"), ("5", "Title"), ("", "\x00")):
         os.write(ours, f"{answer}\n".encode())
-        told += _until(ours, then)
+        told += read_until(ours, then)
     out, _ = process.communicate(timeout=300)
     os.close(ours)
     assert process.returncode == 0, told
@@ -207,7 +208,7 @@ def test_on_a_terminal_a_wrong_option_is_told_before_any_title_is_asked_for(
         cwd=tmp_path,
     )
     os.close(theirs)
-    told = _until(ours, "Leave gender out")
+    told = read_until(ours, "Leave gender out")
     assert process.wait(timeout=300) == 2
     os.close(ours)
     assert "Rate some" not in told
@@ -226,9 +227,9 @@ def test_who_interrupts_a_question_reads_so_on_a_line_of_its_own(
         cwd=tmp_path,
     )
     os.close(theirs)
-    _until(ours, "Title")
+    read_until(ours, "Title")
     process.send_signal(signal.SIGINT)
-    told = _until(ours, "run the same command again")
+    told = read_until(ours, "run the same command again")
     assert process.wait(timeout=300) == 130
     os.close(ours)
     assert "Interrupted." in [line.split(" ")[0] for line in _plain(told).splitlines()]
@@ -236,17 +237,3 @@ def test_who_interrupts_a_question_reads_so_on_a_line_of_its_own(
 
 def _plain(told: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", told)
-
-
-def _until(terminal: int, words: str) -> str:
-    """What the terminal shows until ``words`` stand there, or until it closes."""
-    told = ""
-    while words not in told:
-        try:
-            found = os.read(terminal, 4096)
-        except OSError:
-            break
-        if not found:
-            break
-        told += found.decode(errors="replace")
-    return told

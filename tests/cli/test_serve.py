@@ -112,8 +112,7 @@ def hashes(root: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_answers_and_stops_with_zero(start: Callable[..., Server], how: int) -> None:
+def test_it_says_where_answers_and_stops_with_zero(start: Callable[..., Server]) -> None:
     server = start()
     require_published("serve", server.printed)
     assert server.url.startswith("http://127.0.0.1:")
@@ -121,7 +120,7 @@ def test_it_says_where_answers_and_stops_with_zero(start: Callable[..., Server],
     assert server.printed["pid"] == server.process.pid
     done = server.ask("score", score(3))
     assert (done.status_code, len(done.json()["scores"])) == (200, 3)
-    code, err = server.stop(how)
+    code, err = server.stop(signal.SIGTERM)
     assert code == 0
     assert "Stopping." in err
     assert "Stopped: 1 requests answered, 0 turned away; 3 questions" in err
@@ -129,10 +128,15 @@ def test_it_says_where_answers_and_stops_with_zero(start: Callable[..., Server],
     assert "POST /v1/score" not in err
 
 
-def test_requests_are_logged_when_asked_to_be(start: Callable[..., Server]) -> None:
-    server = start("--verbose")
+def test_when_asked_it_logs_requests_and_warns_where_others_reach_it_and_ctrl_c_stops_it(
+    start: Callable[..., Server],
+) -> None:
+    server = start("--verbose", "--host", "0.0.0.0")
     server.ask("score", score())
-    assert '"POST /v1/score HTTP/1.1" 200' in server.stop(signal.SIGTERM)[1]
+    code, err = server.stop(signal.SIGINT)
+    assert code == 0
+    assert '"POST /v1/score HTTP/1.1" 200' in err
+    assert "there is no authentication" in " ".join(err.split())
 
 
 def test_told_to_stop_it_answers_what_is_under_way_and_refuses_the_rest(
@@ -213,13 +217,6 @@ def test_other_commands_write_while_it_serves(
     assert server.ask("score", score(5)).json() == before
     unlisted = server.ask("recommend", {"user": int(USER), "by": "similar", "top": 3})
     assert unlisted.status_code == 200
-
-
-def test_an_address_that_others_reach_is_warned_of(start: Callable[..., Server]) -> None:
-    server = start("--host", "0.0.0.0")
-    code, err = server.stop(signal.SIGTERM)
-    assert code == 0
-    assert "there is no authentication" in " ".join(err.split())
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded(

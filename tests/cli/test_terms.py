@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Reclora
-from tests.cli.test_exit_codes import on_a_terminal, read_until
+from tests.terminal import on_a_terminal, read_until
 from tests.world import TinyWorld
 
 NOWHERE = "http://127.0.0.1:9"

@@ -13,7 +13,7 @@ from reclora_cli import recipe as recipes
 from reclora_cli.data.download.package_index import PipSettings
 from reclora_cli.stages.doctor import sources
 from tests.cli.conftest import Reclora, clean_environment, command_line
-from tests.cli.test_exit_codes import on_a_terminal, read_until
+from tests.terminal import on_a_terminal, read_until
 from tests.world import TinyWorld
 
 

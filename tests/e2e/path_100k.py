@@ -15,7 +15,7 @@ SMALL = [
     *("--set", "finetune.batch_size=4", "--set", "finetune.checkpoint_every=1"),
 ]
 TUNED = ["finetune", "--shots", "16", *SMALL]
-ROWS = 24
+ROWS = 16
 
 
 class Path100K:
