@@ -22,7 +22,7 @@ from tests.e2e.path_100k import Path100K
 pytestmark = pytest.mark.e2e
 
 CPU = devices.pick("cpu")
-ROWS = 6
+ROWS = 4
 CLOSE = 1e-5
 QUICK = ["--set", "crm.epochs=1", "--set", "finetune.batch_size=4", "--device", "cpu"]
 

@@ -22,7 +22,7 @@ import pytest
 
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.lora.interchange_read import read_peft
-from tests.e2e.path_100k import ROWS, SMALL, TUNED, Path100K
+from tests.e2e.path_100k import BEHAVIOURS, ROWS, SMALL, TUNED, Path100K
 from tests.tuned_runs import by_stock_peft
 
 pytestmark = pytest.mark.e2e
@@ -89,7 +89,7 @@ def test_a_tuning_refuses_another_writer_and_killed_and_repeated_gives_the_same_
 
 def test_all_methods_are_scored_on_the_same_rows_with_paired_differences(path: Path100K) -> None:
     runs = [part for run in (path.tuned, path.plain) for part in ("--run", run["run"])]
-    result = path.run("evaluate", "--rows", str(ROWS), "--zero-shot", *runs)
+    result = path.run("evaluate", "--rows", str(ROWS), "--zero-shot", *runs, *SMALL)
     assert (result["rows"], result["subset"]) == (ROWS, True)
     assert {scored["kind"] for scored in result["models"]} == {"run", "crm", "zero-shot"}
     assert len(result["differences"]) == 3
@@ -101,8 +101,13 @@ def test_all_methods_are_scored_on_the_same_rows_with_paired_differences(path: P
         assert pd.read_parquet(file)["probability"].between(0, 1).all()
 
 
-def test_explain_shows_weights_that_sum_to_one_and_the_rows_own_prompt(path: Path100K) -> None:
-    shown = path.run("explain", "--user", "42")
+def test_explain_shows_weights_that_sum_to_one_the_rows_own_prompt_and_a_picture(
+    path: Path100K, tmp_path: Path
+) -> None:
+    file = tmp_path / "gate.png"
+    shown = path.run("explain", "--user", "42", "--plot", str(file))
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert file.stat().st_size > 20_000
     assert shown["run"] == path.tuned["run"]
     assert shown["user"] == "42"
     gate = shown["gate"]
@@ -113,15 +118,8 @@ def test_explain_shows_weights_that_sum_to_one_and_the_rows_own_prompt(path: Pat
     assert len(gate["projections"]) == 60
     assert gate["user_rows"] == sum(shown["rows"].values())
     assert f"***{shown['target']['title']}***" in shown["prompt"]
-    assert len(shown["behaviours"]) <= 10
+    assert len(shown["behaviours"]) == BEHAVIOURS
     assert 0 < shown["probability"] < 1
-
-
-def test_explain_draws_a_picture(path: Path100K, tmp_path: Path) -> None:
-    file = tmp_path / "gate.png"
-    path.run("explain", "--user", "42", "--item", "Heat (1995)", "--plot", str(file))
-    assert file.read_bytes().startswith(b"\x89PNG")
-    assert file.stat().st_size > 20_000
 
 
 def test_experts_and_what_ifs_are_told_of_the_real_run(path: Path100K, tmp_path: Path) -> None:

@@ -9,14 +9,17 @@ import pytest
 import torch
 
 from reclora_cli.device import has_fast_bf16
-from tests.e2e.path_100k import Path100K
+from tests.e2e.path_100k import BEHAVIOURS, Path100K
 
 pytestmark = pytest.mark.e2e
 
 # In half the time where the CPU multiplies bfloat16 itself.
 FAST = ["--set", "lm.precision=bf16"] if has_fast_bf16(torch.device("cpu")) else []
 ROWS = 120
-SMALL = ["--set", "finetune.shots=48", "--set", f"evaluate.rows={ROWS}"]
+SMALL = [
+    *("--set", "finetune.shots=48", "--set", f"evaluate.rows={ROWS}"),
+    *("--set", f"prompt.history={BEHAVIOURS}"),
+]
 TWO_ROWS = ["ablate", "--variants", "without-meta-lora", "--size", "tiny", *SMALL, *FAST]
 
 

@@ -62,8 +62,8 @@ def test_killed_with_kill_9_at_random_times_and_repeated_it_gives_the_same_table
     root = tmp_path / "ws"
     copy_of(ready_to_tune, root)
     draw = random.Random(0)
-    for _ in range(2):
-        process = begin(command_of(root, grid_recipe))
+    for jobs in ("1", "2"):
+        process = begin(command_of(root, grid_recipe, "--jobs", jobs))
         while not begun(root):
             assert process.poll() is None
             time.sleep(0.01)
@@ -134,7 +134,6 @@ def test_killed_with_kill_9_the_runs_at_its_side_end_too(
     while processes_of(root):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    finished(command_of(root, grid_recipe, "--jobs", "2"))
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads Linux's /proc")
