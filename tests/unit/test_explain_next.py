@@ -170,7 +170,7 @@ def test_an_explanation_is_kept_with_its_run(next_copy: NextWorld) -> None:
     told = explained(next_copy, SHARED, split="valid")
     artefact = runs.choose(next_copy.workspace, "lastfm", SHARED, "next").artefact
     kept = json.loads((artefact.path / "explained" / f"valid-{ROW}.json").read_text())
-    assert kept == json.loads(json.dumps(asdict(told)))
+    assert kept == {"of": artefact.identity(), **json.loads(json.dumps(asdict(told)))}
     again = kept_explanations.latest(artefact)[0]
     assert isinstance(again, kept_explanations.KeptNextExplanation)
     assert (again.split, again.row, again.answer) == ("valid", ROW, told.answer)
