@@ -95,19 +95,26 @@ class KeptWhatIf:
     Attributes:
         changes: those that the LM was asked about.
         asked: prompts that it was asked.
+        precision: in which the LM computed; an explanation's may be another.
     """
 
     user: str
     title: str
     probability: float
     asked: int
+    precision: str
     changes: list[Change]
 
 
 @dataclass(frozen=True)
 class KeptExperts:
-    """What was told of a run's experts, over ``rows`` training rows of ``users``."""
+    """What was told of a run's experts, over ``rows`` training rows of ``users``.
 
+    Attributes:
+        gate_input: what the gate reads; of noise all that stands out is chance.
+    """
+
+    gate_input: str
     rows: int
     users: int
     comparisons: int
@@ -246,6 +253,7 @@ def _read_what_if(told: dict[str, Any]) -> KeptWhatIf:
         title=str(told["target"]["title"]),
         probability=float(told["probability"]),
         asked=int(told["asked"]),
+        precision=str(told["precision"]),
         changes=[one for one in changes if one.difference is not None],
     )
 
@@ -255,4 +263,10 @@ def _read_experts(told: dict[str, Any]) -> KeptExperts:
         Portrait(**{**one, "stands_out": [Trait(**trait) for trait in one["stands_out"]]})
         for one in told["experts"]
     ]
-    return KeptExperts(int(told["rows"]), int(told["users"]), int(told["comparisons"]), experts)
+    return KeptExperts(
+        gate_input=str(told["gate_input"]),
+        rows=int(told["rows"]),
+        users=int(told["users"]),
+        comparisons=int(told["comparisons"]),
+        experts=experts,
+    )

@@ -12,15 +12,16 @@ import pytest
 
 from reclora_cli.cli.render import experts as experts_view
 from reclora_cli.cli.render import explain as explain_view
+from reclora_cli.cli.report.page import render
 from reclora_cli.data import schema
 from reclora_cli.device import pick
 from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.lm.load import LoadedLm
 from reclora_cli.recipe import delta
 from reclora_cli.scoring.questions import Questions
-from reclora_cli.stages import explain, kept_explanations, population, runs
+from reclora_cli.stages import explain, kept_explanations, population, report, runs
 from reclora_cli.stages.assemble import Sources, load_speaker
-from reclora_cli.stages.explaining import what_if
+from reclora_cli.stages.explaining import experts, what_if
 from reclora_cli.stages.explaining.gate_sample import GateSample
 from reclora_cli.stages.explaining.item_traits import item_genres
 from reclora_cli.stages.explaining.neighbours import neighbours
@@ -58,6 +59,10 @@ def folder_of(world: TinyWorld, run: str = ROW) -> Path:
 def latest_row(sources: Sources) -> Questions:
     store = sources.store
     return Questions.of_rows(store, store.rows_of_user(store.find_user(USER))[-1:])
+
+
+def page_of(workspace: Workspace) -> str:
+    return render(report.run(workspace))
 
 
 def words(view: Any) -> str:
@@ -272,3 +277,15 @@ def test_what_was_told_before_the_run_was_tuned_anew_is_not_shown(world: TinyWor
     assert kept_explanations.latest(artefact) == []
     manifest.unlink()
     assert kept_explanations.latest(artefact) == []
+
+
+def test_the_report_says_in_which_precision_it_was_asked_and_what_is_noise(
+    world: TinyWorld,
+) -> None:
+    what_if.run(world.recipe, world.workspace, user=USER, run=ROW, device="cpu", questions=2)
+    experts.run(world.recipe, world.workspace, run=ROW, device="cpu")
+    kept = folder_of(world) / "explained" / "experts" / "experts.json"
+    assert "each the model asked again, in float32." in page_of(world.workspace)
+    assert "reads noise" not in page_of(world.workspace)
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "gate_input": "random"}))
+    assert "reads noise" in page_of(world.workspace)
