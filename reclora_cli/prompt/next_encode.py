@@ -98,6 +98,10 @@ class NextPrompts:
         past, choices = lists
         return f"{before}{past}{between}{choices}{after}"
 
+    def dropped(self, history: Sequence[int], candidates: Sequence[int], *, hybrid: bool) -> int:
+        """How many of its oldest items one prompt of the first wording has no room for."""
+        return self._fitting([*history], [*candidates], 0, hybrid)[1]
+
     def _fitting(
         self, history: list[int], candidates: list[int], wording: int, hybrid: bool
     ) -> tuple[list[int], int]:

@@ -59,6 +59,19 @@ class Speaker:
             limit=self.lm.context - self.answers.longest,
         )
 
+    def held(
+        self, writer: PromptWriter, users: Positions, items: Positions, positions: Positions
+    ) -> Positions:
+        """Of one question's behaviours (1, L) those that its prompt holds: the oldest may not fit
+        the LM's context."""
+        encoded = self.encode(writer, users, items, positions)
+        left = positions
+        while encoded.shortened and left.shape[1]:
+            left = left[:, 1:]
+            if self.framing.encode(writer.text(users, items, left))[0] == encoded[0].tolist():
+                break
+        return left
+
 
 def load_speaker(
     recipe: LmRecipe,
@@ -110,8 +123,10 @@ class Sources:
 
     @cached_property
     def likeness(self) -> RankedPast | None:
-        """``ranked``, where there is an index."""
-        return self.ranked if locate.index(self.recipe, self.workspace).manifest() else None
+        """``ranked``, where there is an index of the store as it is."""
+        made = locate.index(self.recipe, self.workspace).manifest()
+        store = locate.store(self.recipe, self.workspace).identity()
+        return self.ranked if made and made.inputs.get("store") == store else None
 
     @cached_property
     def catalogue(self) -> CatalogueIndex:

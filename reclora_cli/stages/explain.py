@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reclora_cli import device as devices
 from reclora_cli.data import schema
+from reclora_cli.errors import UsageError
 from reclora_cli.lora.adapters import Adapter, open_adapter
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.recipe import Recipe
@@ -94,7 +95,7 @@ def run(
 
     Raises:
         UsageError: unknown user, item or run, with near ones named; nothing to ask about; or
-            ``plot`` names no picture.
+            ``plot`` names no picture, or the run has no gate to draw.
     """
     watch = Stopwatch()
     if plot:
@@ -102,6 +103,12 @@ def run(
 
         require_picture(plot)
     chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
+    if plot and not locate.informed(chosen.recipe):
+        raise UsageError(
+            f"{chosen.name} has no gate to draw",
+            where="--plot",
+            hint="Leave --plot out, or name a run with a gate: --run.",
+        )
     runs.check_inputs(chosen, workspace)
     sources = Sources(chosen.recipe, workspace, devices.pick(device))
     store = sources.store
@@ -110,8 +117,7 @@ def run(
     question = question_of(chosen.recipe, store, who, item)
     progress.say(f"Run: {chosen.name}")
     asked = _ask(chosen, sources, who, question, progress)
-    read = None if question is None else Read.of(sources, question)
-    prompt, crm = read.told(sources) if read else ([], [])
+    prompt, crm = asked.read.told(sources) if asked.read else ([], [])
     result = ExplainResult(
         dataset=chosen.recipe.data.source,
         run=chosen.name,
@@ -141,8 +147,9 @@ def run(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the run says to one question; fields as in ``ExplainResult``."""
+    """What the run reads of one question, and says to it; fields as in ``ExplainResult``."""
 
+    read: Read | None
     prompt: str
     probability: float | None
     crm_probability: float | None
@@ -163,9 +170,11 @@ def _ask(
     informed = locate.informed(chosen.recipe)
     gated = _gated(chosen, sources, adapter, who, question) if informed else (None, [], 0)
     if question is None:
-        return _Asked("", None, None, *gated)
-    positions = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
+        return _Asked(None, "", None, None, *gated)
+    found = sources.prompt_behaviours(question, chosen.recipe.prompt.behaviours)
+    positions = speaker.held(sources.writer, question.users, question.items, found)
     return _Asked(
+        Read.of(sources, question).held(positions),
         sources.writer.text(question.users, question.items, positions)[0],
         _probability(chosen, sources, speaker, adapter, question, positions),
         _crm_probability(sources, question) if informed else None,

@@ -61,7 +61,7 @@ class ExplainNextResult:
         history: titles in time order.
         shortened: the LM's context does not hold the history: the oldest are not in the prompt.
         hybrid: each title of the prompt is followed by its item's embedding.
-        prompt: in words, without the LM's framing.
+        prompt: in words, as the LM was asked, without its framing.
         candidates: likeliest first.
         answer: what the LM says in words.
         encoder: the sequence encoder beside; ``None`` where the run needs none and none is there.
@@ -158,6 +158,8 @@ def _explained(
     history = store.split(asked.split).history[asked.row]
     known = history[history >= 0].tolist()
     items = store.candidates(asked.split)[asked.row].tolist()
+    prompts, hybrid = sources.prompts(speaker), locate.hybrid(recipe)
+    dropped = prompts.dropped(known, items, hybrid=hybrid)
     return ExplainNextResult(
         dataset=recipe.data.source,
         run=chosen.name,
@@ -167,9 +169,9 @@ def _explained(
         user=asked.user,
         noun=store.header.noun,
         history=[sources.titles[item] for item in known],
-        shortened=sources.questions(speaker, asked.split, ids).shortened > 0,
-        hybrid=locate.hybrid(recipe),
-        prompt=sources.prompts(speaker).text(known, items),
+        shortened=dropped > 0,
+        hybrid=hybrid,
+        prompt=prompts.text(known[dropped:], items),
         candidates=_candidates(sources, asked, found.log_likelihood[0], of_encoder, said[0]),
         answer=said[0],
         encoder=None if of_encoder is None else locate.crm(recipe, workspace).name,

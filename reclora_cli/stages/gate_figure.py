@@ -7,20 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from reclora_cli.errors import UsageError
 from reclora_cli.stages.explain import ExplainResult
 from reclora_cli.stages.explaining.pictures import figure_of, save, shortened
 from reclora_cli.stages.gate_view import GateView
 
 
 def draw(result: ExplainResult, path: Path) -> None:
-    """Write the figure into ``path`` (PNG, SVG or PDF by its suffix).
-
-    Raises:
-        UsageError: the run has no gate.
-    """
-    if result.gate is None:
-        raise UsageError(f"{result.run} has no gate to draw", where="--plot")
+    """Write the figure of a run with a gate into ``path`` (PNG, SVG or PDF by its suffix)."""
+    assert result.gate is not None, "a plot of a run without a gate is refused before it is asked"
     figure = figure_of(9, 8)
     figure.suptitle(
         shortened(f"User {result.user}{_about(result)}", 90) + f"\n{result.run}",

@@ -23,9 +23,11 @@ class GateView:
         user: (K,) mean over the user's rows and projections; ``user_sd`` its spread over rows.
         average: (K,) of the average user; ``average_sd`` the spread over users.
         departure: (K,) user minus average.
-        distance: total variation between user and average, 0 (alike) to 1.
-        row_entropy: of ``row`` in bits; log2(K) is an even mixture.
-        user_entropy, average_entropy: of ``user`` and ``average``, likewise.
+        distance: total variation between the user's mean weights and the average user's at each
+            projection, mean over projections, 0 (alike) to 1.
+        row_entropy: bits of the target's row at each projection, mean over projections; log2(K) is
+            an even mixture.
+        user_entropy, average_entropy: of the user's mean weights and the average user's, likewise.
         kinds: of projection, e.g. ``q_proj``; ``by_kind`` (kinds, K) of the target's row, mean over
             the projections of a kind.
     """
@@ -63,7 +65,7 @@ def gate_view(
     by_row = user.mean(axis=1) if len(user) else row.mean(axis=0, keepdims=True)
     mean = by_row.mean(axis=0)
     weights = row.mean(axis=0)
-    departure = mean - average.mean.mean(axis=0)
+    own = user.mean(axis=0) if len(user) else row
     kinds = _kinds(names)
     return GateView(
         experts=row.shape[1],
@@ -77,19 +79,21 @@ def gate_view(
         average=_plain(average.mean.mean(axis=0)),
         average_sd=_plain(average.sd),
         average_users=average.users,
-        departure=_plain(departure),
-        distance=round(float(np.abs(departure).sum() / 2), 6),
-        row_entropy=entropy(weights),
-        user_entropy=entropy(mean),
-        average_entropy=entropy(average.mean.mean(axis=0)),
+        departure=_plain(mean - average.mean.mean(axis=0)),
+        distance=round(float(np.abs(own - average.mean).sum(axis=-1).mean() / 2), 6),
+        row_entropy=entropy(row),
+        user_entropy=entropy(own),
+        average_entropy=entropy(average.mean),
         kinds=list(kinds),
         by_kind=[_plain(row[at].mean(axis=0)) for at in kinds.values()],
     )
 
 
 def entropy(weights: NDArray[np.float32]) -> float:
-    """Bits of a mixture, (K,)."""
-    return round(float(-(weights * np.log2(np.maximum(weights, 1e-12))).sum()), 6)
+    """Bits of each of P mixtures, (P, K), mean over them: an expert's number means nothing across
+    projections, so mixtures are not averaged first."""
+    bits = -(weights * np.log2(np.maximum(weights, 1e-12))).sum(axis=-1)
+    return round(float(bits.mean()), 6)
 
 
 def _kinds(projections: list[str]) -> dict[str, list[int]]:

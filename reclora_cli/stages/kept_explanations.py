@@ -1,14 +1,18 @@
 """Explanations that ``explain`` gave, kept with their run.
 
-``explained/<user>-<item>.json``, and of the task ``next`` ``explained/<split>-<row>.json``; below
-them ``what-if/<user>-<item>.json`` and ``experts/experts.json``.
+``explained/<user>-<item>-<hash>.json``, and of the task ``next`` ``explained/<split>-<row>.json``;
+below them ``what-if/<user>-<item>-<hash>.json`` and ``experts/experts.json``. Each says of which
+tuning it is, by the run's identity.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +20,17 @@ from reclora_cli.errors import RecloraError
 from reclora_cli.stages.explaining.changes import Change
 from reclora_cli.stages.explaining.portraits import Portrait, Trait
 from reclora_cli.stages.locate import slug
-from reclora_cli.workspace import Artefact, write_json
+from reclora_cli.workspace import MANIFEST, Artefact, write_json
 
 FOLDER = "explained"
 WHAT_IFS = "what-if"
 EXPERTS = "experts/experts.json"
 SHOWN = 3
 """The latest of a run are read back."""
+
+_OF = "of"
+_LONGEST = 60
+"""Letters of a user's or an item's name in a file's."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +95,26 @@ class KeptWhatIf:
     Attributes:
         changes: those that the LM was asked about.
         asked: prompts that it was asked.
+        precision: in which the LM computed; an explanation's may be another.
     """
 
     user: str
     title: str
     probability: float
     asked: int
+    precision: str
     changes: list[Change]
 
 
 @dataclass(frozen=True)
 class KeptExperts:
-    """What was told of a run's experts, over ``rows`` training rows of ``users``."""
+    """What was told of a run's experts, over ``rows`` training rows of ``users``.
 
+    Attributes:
+        gate_input: what the gate reads; of noise all that stands out is chance.
+    """
+
+    gate_input: str
     rows: int
     users: int
     comparisons: int
@@ -117,8 +132,7 @@ def keep(artefact: Artefact, told: dict[str, Any]) -> None:
     """
     if told["target"] is None:
         return
-    name = f"{slug(told['user'])}-{slug(told['target']['title'])}.json"
-    _keep(artefact, name, told)
+    _keep(artefact, _name(told), told)
 
 
 def keep_next(artefact: Artefact, told: dict[str, Any]) -> None:
@@ -145,39 +159,55 @@ def keep_what_if(artefact: Artefact, told: dict[str, Any]) -> None:
     Args:
         told: a ``WhatIfResult`` as plain values.
     """
-    name = f"{slug(told['user'])}-{slug(told['target']['title'])}.json"
-    _keep(artefact, f"{WHAT_IFS}/{name}", told)
+    _keep(artefact, f"{WHAT_IFS}/{_name(told)}", told)
+
+
+def _name(told: dict[str, Any]) -> str:
+    """One for each user and item: words of two may be the same in a file's name, or too long."""
+    ids = json.dumps([told["user"], told["target"]["item"]])
+    words = f"{slug(told['user'])[:_LONGEST]}-{slug(told['target']['title'])[:_LONGEST]}"
+    return f"{words}-{hashlib.sha256(ids.encode()).hexdigest()[:8]}.json"
 
 
 def _keep(artefact: Artefact, name: str, told: dict[str, Any]) -> None:
     with suppress(OSError, RecloraError):
-        write_json(artefact.path / FOLDER / name, told)
+        write_json(artefact.path / FOLDER / name, {_OF: artefact.identity(), **told})
 
 
 def latest(artefact: Artefact) -> list[Told]:
     """Up to ``SHOWN`` explanations and ``SHOWN`` what-ifs, the last given first; then the experts.
 
+    What was told of a run that has been tuned anew since is left out.
+
     Raises:
-        ValueError, KeyError, TypeError: a file is damaged.
+        ValueError, KeyError, TypeError, AttributeError: a file is damaged.
     """
-    folder = artefact.path / FOLDER
+    if not (artefact.path / MANIFEST).is_file():
+        return []
+    folder, identity = artefact.path / FOLDER, artefact.identity()
     explained, what_ifs = (
-        sorted(place.glob("*.json"), key=_age, reverse=True)[:SHOWN]
+        _latest(sorted(place.glob("*.json"), key=_age, reverse=True), identity)
         for place in (folder, folder / WHAT_IFS)
     )
-    found: list[Told] = [_read(file) for file in explained]
-    found += [_read_what_if(file) for file in what_ifs]
-    if (folder / EXPERTS).is_file():
-        found.append(_read_experts(folder / EXPERTS))
-    return found
+    experts = [folder / EXPERTS] if (folder / EXPERTS).is_file() else []
+    return [
+        *(_read(told) for told in explained),
+        *(_read_what_if(told) for told in what_ifs),
+        *(_read_experts(told) for told in _latest(experts, identity)),
+    ]
+
+
+def _latest(files: Iterable[Path], identity: str) -> list[dict[str, Any]]:
+    """The first ``SHOWN`` of them that are of the run of this identity."""
+    every = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    return list(islice((told for told in every if told.get(_OF) == identity), SHOWN))
 
 
 def _age(file: Path) -> tuple[float, str]:
     return file.stat().st_mtime, file.name
 
 
-def _read(file: Path) -> KeptExplanation | KeptNextExplanation:
-    told = json.loads(file.read_text(encoding="utf-8"))
+def _read(told: dict[str, Any]) -> KeptExplanation | KeptNextExplanation:
     gate = told["gate"] or {"row": [], "average": []}
     weights = [float(weight) for weight in gate["row"]]
     average = [float(weight) for weight in gate["average"]]
@@ -216,22 +246,27 @@ def _read_next(
     )
 
 
-def _read_what_if(file: Path) -> KeptWhatIf:
-    told = json.loads(file.read_text(encoding="utf-8"))
+def _read_what_if(told: dict[str, Any]) -> KeptWhatIf:
     changes = [Change(**one) for one in told["changes"]]
     return KeptWhatIf(
         user=str(told["user"]),
         title=str(told["target"]["title"]),
         probability=float(told["probability"]),
         asked=int(told["asked"]),
+        precision=str(told["precision"]),
         changes=[one for one in changes if one.difference is not None],
     )
 
 
-def _read_experts(file: Path) -> KeptExperts:
-    told = json.loads(file.read_text(encoding="utf-8"))
+def _read_experts(told: dict[str, Any]) -> KeptExperts:
     experts = [
         Portrait(**{**one, "stands_out": [Trait(**trait) for trait in one["stands_out"]]})
         for one in told["experts"]
     ]
-    return KeptExperts(int(told["rows"]), int(told["users"]), int(told["comparisons"]), experts)
+    return KeptExperts(
+        gate_input=str(told["gate_input"]),
+        rows=int(told["rows"]),
+        users=int(told["users"]),
+        comparisons=int(told["comparisons"]),
+        experts=experts,
+    )

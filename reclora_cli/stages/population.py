@@ -80,7 +80,7 @@ def read(folder: Path) -> Population:
         users = json.loads((folder / "population.json").read_text(encoding="utf-8"))["users"]
         mean, sd = (np.load(folder / f"population_{name}.npy") for name in ("mean", "sd"))
         return Population(mean, sd, users)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise RecloraError(
             f"the run's average gate weights cannot be read ({error})",
             where=str(folder),

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from reclora_cli.data.sequences.rows import PADDING
 from reclora_cli.data.sequences.store import SequenceStore
 from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.metrics.ranking import truth_ranks
+from reclora_cli.prompt.next_encode import NextPrompts
 from reclora_cli.recipe import Recipe
 from reclora_cli.stages import by_task, explain_next, kept_explanations, locate, population, runs
+from reclora_cli.stages.assemble import load_speaker
 from reclora_cli.stages.explain_next import ExplainNextResult
 from reclora_cli.stages.next_contestants import assemble_next
 from reclora_cli.stages.next_row import choose_row
@@ -118,6 +121,27 @@ def test_a_candidate_is_said_where_the_words_are_its_title(
 # -- gates --------------------------------------------------------------------------------------
 
 
+def test_the_prompt_is_told_as_the_lm_was_asked_where_it_holds_less(
+    next_runs: NextWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, make = explained(next_runs, PLAIN), NextPrompts.__init__
+    assert not whole.shortened
+    speaker = load_speaker(
+        runs.choose(next_runs.workspace, "lastfm", PLAIN).recipe.lm, torch.device("cpu")
+    )
+    fits = len(speaker.framing.encode([whole.prompt])[0]) - 1
+
+    def shorter(made: NextPrompts, *given: Any) -> None:
+        make(made, *given[:-1], fits)
+
+    monkeypatch.setattr(NextPrompts, "__init__", shorter)
+    told = explained(next_runs, PLAIN)
+    assert told.shortened
+    assert told.history == whole.history
+    assert told.prompt == whole.prompt.replace(f"{whole.history[0]}; ", "", 1)
+    assert told.candidates[0].log_likelihood != whole.candidates[0].log_likelihood
+
+
 def test_a_shared_gate_weighs_experts_alike_in_all_projections(next_runs: NextWorld) -> None:
     told = explained(next_runs, SHARED)
     assert told.gate is not None
@@ -170,7 +194,7 @@ def test_an_explanation_is_kept_with_its_run(next_copy: NextWorld) -> None:
     told = explained(next_copy, SHARED, split="valid")
     artefact = runs.choose(next_copy.workspace, "lastfm", SHARED, "next").artefact
     kept = json.loads((artefact.path / "explained" / f"valid-{ROW}.json").read_text())
-    assert kept == json.loads(json.dumps(asdict(told)))
+    assert kept == {"of": artefact.identity(), **json.loads(json.dumps(asdict(told)))}
     again = kept_explanations.latest(artefact)[0]
     assert isinstance(again, kept_explanations.KeptNextExplanation)
     assert (again.split, again.row, again.answer) == ("valid", ROW, told.answer)

@@ -89,7 +89,7 @@ def command(
     ] = None,
     run: Annotated[
         str | None,
-        typer.Option("--run", metavar="RUN", help="Default: the latest finished run."),
+        typer.Option("--run", metavar="RUN", help="Default: the latest finished run with a gate."),
     ] = None,
     plot: Annotated[
         Path | None,

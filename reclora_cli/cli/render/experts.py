@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -42,15 +43,22 @@ def _how(result: ExpertsResult) -> str:
 
 
 def _together(result: ExpertsResult) -> Text | None:
-    groups = list(
-        dict.fromkeys(
-            tuple(sorted([one.expert, *one.moves_with])) for one in result.experts if one.moves_with
-        )
-    )
-    if not groups:
+    said = "; ".join(ranges(group) for group in groups_of(result.experts) if len(group) > 1)
+    if not said:
         return None
-    said = "; ".join(ranges(group) for group in groups)
     return Text(f"Weights that rise and fall together (r at least .9): experts {said}.")
+
+
+def groups_of(experts: Sequence[Portrait]) -> list[tuple[int, ...]]:
+    """Every expert in one group, the first all of whose members move with it, else a new one."""
+    groups: list[list[int]] = []
+    for one in experts:
+        fits = (group for group in groups if set(group) <= set(one.moves_with))
+        if (found := next(fits, None)) is None:
+            groups.append([one.expert])
+        else:
+            found.append(one.expert)
+    return [tuple(group) for group in groups]
 
 
 def ranges(numbers: tuple[int, ...]) -> str:
@@ -126,6 +134,6 @@ def _note(result: ExpertsResult) -> str:
         "interval of top less rest; d: Cliff's delta and its interval. Intervals resample users "
         f"{count(result.resamples)} times; p-values come from dealing users' weights to others "
         f"as often; q: those of all {count(result.comparisons)} comparisons, adjusted (Benjamini-"
-        "Hochberg), and only q up to .05 is told. These are associations over rows that the gate "
-        f"saw: an expert has no meaning that anybody gave it.{noise}"
+        "Hochberg), and only q up to .05 is told. These are associations over training rows, which "
+        f"the CRM has learnt from: an expert has no meaning that anybody gave it.{noise}"
     )

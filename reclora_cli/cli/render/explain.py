@@ -74,9 +74,11 @@ def _target(target: Target | None, top: float) -> Text:
         return Text("none: this gate reads the user alone, here as of now", "faint")
     genre = f", {target.genre}" if target.genre else ""
     text = Text.assemble((target.title, "strong"), genre)
-    if target.row_id is None:
+    if target.date is None:
         return text.append("; the user has not rated it", style="faint")
-    text.append(f"; {target.split} row {target.row_id}, {target.date}, ")
+    row = f"{target.split} row {target.row_id}"
+    text.append(f"; {'one of the first behaviours' if target.row_id is None else row}, ")
+    text.append(f"{target.date}, ")
     text.append(stars(target.rating or 0.0, top))
     return text.append(" like" if target.label else " dislike", "good" if target.label else "warn")
 
@@ -174,5 +176,5 @@ def _summary(gate: GateView) -> Text:
         ("Entropy", "key"),
         f" of this row's mixture: {gate.row_entropy:.2f} bits, of the user's mean "
         f"{gate.user_entropy:.2f}, of the average's {gate.average_entropy:.2f}; an even one has "
-        f"{math.log2(gate.experts):.2f}.",
+        f"{math.log2(gate.experts):.2f}. Both are means over projections.",
     )

@@ -25,7 +25,7 @@ _TITLE = 40
 def behaviours(result: ExplainResult, width: int) -> RenderableType:
     """Those of the prompt, then those of the CRM."""
     if not result.behaviours:
-        return Text("The prompt holds no behaviour: there is none before this row.", "faint")
+        return Text("The prompt holds no behaviour: there is none before this question.", "faint")
     marks = ["● the CRM's too"] if result.crm_behaviours else []
     prompt = Group(
         heading("Behaviours in the prompt", _alike(result.behaviours), *marks),

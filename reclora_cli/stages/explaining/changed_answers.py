@@ -6,7 +6,7 @@ Shapes: n changes, d width of R_c, L behaviours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,7 @@ def changed_answers(
     progress: Progress,
 ) -> ChangedAnswers:
     """Ask the CRM and the gate about every change, the LM about ``limit`` of them."""
+    thought = _held(opened, sources, question, thought)
     said = _crm_says(thought)
     told = sources.gate_input(question) if said is None else said.representation
     mixed = None
@@ -80,6 +81,19 @@ def changed_answers(
         for at, change in enumerate(changes)
     ]
     return ChangedAnswers(as_it_is, crm_as_it_is, asked, sorted(found, key=_order))
+
+
+def _held(opened: OpenedRun, sources: Sources, question: Questions, thought: Thought) -> Thought:
+    """The same without behaviours that the LM's context does not hold: they are in no prompt, and
+    come into none when another one is dropped."""
+    whole = thought.read.prompt[None]
+    held = opened.speaker.held(sources.writer, question.users, question.items, whole)[0]
+    changes = [
+        replace(change, prompt=change.prompt[np.isin(change.prompt, held)])
+        for change in thought.changes
+    ]
+    changes = [one for one in changes if one.kind != "prompt" or len(one.prompt) < len(held)]
+    return replace(thought, changes=changes, read=thought.read.held(held))
 
 
 def _crm_says(thought: Thought) -> CrmSaid | None:

@@ -16,7 +16,13 @@ from reclora_cli.stages import locate
 
 @dataclass(frozen=True)
 class Target:
-    """The item asked about. Row, split, date, rating and label are of a stored row only."""
+    """The item asked about.
+
+    Attributes:
+        row_id, split: of a stored row only.
+        date, rating, label: of that row, or of the user's first behaviours, which are no rows;
+            ``None`` where the user has not rated the item.
+    """
 
     item: str
     title: str
@@ -66,7 +72,7 @@ def target_of(store: InteractionsStore, question: Questions) -> Target:
     """The item of one question."""
     line = store.items.iloc[int(question.items[0])]
     row = None if question.rows is None else int(question.rows[0])
-    position = None if row is None else int(store.row_position[row])
+    position = _rated_at(store, question) if row is None else int(store.row_position[row])
     return Target(
         item=str(line[schema.ITEM]),
         title=str(line[schema.TITLE]),
@@ -77,6 +83,13 @@ def target_of(store: InteractionsStore, question: Questions) -> Target:
         rating=None if position is None else rating_at(store, position),
         label=None if position is None else int(store.label[position]),
     )
+
+
+def _rated_at(store: InteractionsStore, question: Questions) -> int | None:
+    """Position of the user's first rating of the item asked about; ``None`` without one."""
+    start, end = (int(at) for at in store.user_start[question.users[0] : question.users[0] + 2])
+    found = np.flatnonzero(store.item[start:end] == question.items[0])
+    return start + int(found[0]) if len(found) else None
 
 
 def title_at(store: InteractionsStore, position: int) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from reclora_cli.data import schema
 from reclora_cli.data.store import InteractionsStore
+from reclora_cli.prompt.write import UNKNOWN
 from reclora_cli.scoring.questions import Positions
 from reclora_cli.stages.explaining.gate_sample import GateSample
 from reclora_cli.stages.explaining.item_traits import item_genres
@@ -22,6 +23,8 @@ _GENRES = 3
 _FILMS = 3
 _MORE = 0.05
 """By how much a genre's share of a user's likes is above its share of all likes, to be told."""
+_UNTOLD = {"", "None", UNKNOWN}
+"""What is said where a user has no value: two who lack one share none."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Neighbour:
 
     Attributes:
         distance: total variation of gate weights, mean over projections, 0 to 1.
-        profile: fields in which both have the same value.
+        profile: fields in which both have the same value; one that neither has is none.
         genres: of which both like more than the average: each one's share of either's likes is at
             least .05 above its share of all likes. The most above in both first, three at most.
         liked: titles both liked, those that fewest liked first, three at most, of ``liked_count``.
@@ -104,7 +107,8 @@ class _Shared:
     def _profile(self, user: int) -> dict[str, str]:
         one, other = (self._store.users.iloc[at] for at in (self._who, user))
         names = [str(name) for name in one.index if name != schema.USER]
-        return {name: str(one[name]) for name in names if str(one[name]) == str(other[name])}
+        same = {name: str(one[name]) for name in names if str(one[name]) == str(other[name])}
+        return {name: value for name, value in same.items() if value not in _UNTOLD}
 
     def _liked_more(self, user: int) -> list[str]:
         above = [self._above(self._own), self._above(self._liked(user))]

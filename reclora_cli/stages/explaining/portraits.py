@@ -65,8 +65,9 @@ class Portrait:
 
     Attributes:
         mean, sd: of its weight over rows.
-        threshold: the weight from which a row is in the top quarter.
-        top_rows: how many are; 0 where its weight is the same for all.
+        threshold: the weight from which a row is in the top quarter; ``None`` where none is.
+        top_rows: how many are; 0 where its weight is the same for all, more than a quarter where
+            more rows than that tie for the highest.
         moves_with: experts whose weight correlates with its own by .9 or more.
         stands_out: largest effect first; empty: nothing stands out.
     """
@@ -74,7 +75,7 @@ class Portrait:
     expert: int
     mean: float
     sd: float
-    threshold: float
+    threshold: float | None
     top_rows: int
     moves_with: list[int]
     stands_out: list[Trait]
@@ -114,7 +115,7 @@ def portraits(
             expert=expert,
             mean=float(weights[:, expert].mean()),
             sd=float(weights[:, expert].std()),
-            threshold=float(weights[top, expert].min()) if top.any() else float("nan"),
+            threshold=float(weights[top, expert].min()) if top.any() else None,
             top_rows=int(top.sum()),
             moves_with=together[expert],
             stands_out=_standing_out(found),
@@ -124,10 +125,14 @@ def portraits(
 
 
 def _top(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Rows above the third quartile; none where the weight is the same for all."""
+    """Rows above the third quartile; where more than a quarter have the highest weight, those.
+
+    None where the weight is the same for all.
+    """
     if len(weights) == 0 or float(weights.max() - weights.min()) < _STILL:
         return np.zeros(len(weights), dtype=bool)
-    return weights > np.quantile(weights, 1 - TOP)
+    above = weights > np.quantile(weights, 1 - TOP)
+    return above if above.any() else weights == weights.max()
 
 
 def _compared(

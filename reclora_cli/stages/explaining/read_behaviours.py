@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,6 +53,10 @@ class Read:
         prompt, crm = prompt[prompt >= 0], crm[crm >= 0]
         return cls(prompt, crm, _alike(sources, int(question.items[0]), np.union1d(prompt, crm)))
 
+    def held(self, positions: Positions) -> Read:
+        """The same where of the prompt's behaviours those at ``positions`` alone are in it."""
+        return replace(self, prompt=self.prompt[np.isin(self.prompt, positions)])
+
     def told(self, sources: Sources) -> tuple[list[Behaviour], list[Behaviour]]:
         """Those of the prompt, and those of the CRM."""
         both = set(np.intersect1d(self.prompt, self.crm).tolist())
@@ -74,8 +78,9 @@ class Read:
 
 
 def _alike(sources: Sources, item: int, positions: Positions) -> dict[int, float]:
-    if locate.index(sources.recipe, sources.workspace).manifest() is None:
+    ranked = sources.likeness
+    if ranked is None:
         return {}
-    vectors = sources.ranked.vectors
+    vectors = ranked.vectors
     cosines = vectors[sources.store.item[positions]] @ vectors[item]
     return {int(at): round(float(one), 4) for at, one in zip(positions, cosines, strict=True)}
