@@ -254,8 +254,11 @@ class Batcher:
             try:
                 job.prompts = job.asked.prompts(self._model)
                 assert len(job.prompts), "a request asks at least one question"
-            except Exception as error:
+            except UsageError as error:
                 self.drop(job, error)
+                return False
+            except Exception as error:
+                self.drop(job, _no_fault_of_the_request(error))
                 return False
         return True
 

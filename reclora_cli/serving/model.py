@@ -94,7 +94,7 @@ class ServedModel:
             sources.store.vocabulary(name)
         _ = sources.store.seen_users, sources.store.seen_items, sources.writer
         if self.crm:
-            _ = sources.crm
+            _ = sources.crm, sources.text_encoder
         if sources.likeness is not None:
             _ = sources.catalogue
         self._seconds_of_one()  # The first is slower than those that follow.
