@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from reclora_cli.serving.model import ServedModel
 from reclora_cli.serving.service import Service
 from reclora_cli.web.app import create_app
 from reclora_cli.web.gatekeeper import Gatekeeper
-from reclora_cli.web.listening import is_local, listen, url_of
+from reclora_cli.web.listening import is_local, listen, short_turns, url_of
 from tests.served import asked, model, one, problem, serving
 from tests.tuned_runs import USER
 from tests.world import ITEMS, movie_id
@@ -266,6 +267,13 @@ def test_a_port_that_is_taken_and_an_address_that_is_none_are_told() -> None:
         listen("no such host.invalid", 0)
     with listen("0.0.0.0", 0) as everywhere:
         assert not is_local(everywhere)
+
+
+def test_while_it_serves_threads_take_short_turns_and_afterwards_as_before() -> None:
+    before = sys.getswitchinterval()
+    with short_turns():
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+    assert sys.getswitchinterval() == before
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
