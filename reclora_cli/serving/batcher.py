@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from reclora_cli.errors import RecloraError
+from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.scoring.lm_scorer import Answered
 from reclora_cli.serving.counters import Counters
 from reclora_cli.serving.job import Asked, Job
@@ -77,9 +77,12 @@ class Batcher:
         """Queue a request.
 
         Raises:
+            UsageError: it asks nothing.
             Busy: the queue is full, or the request would run out of time in it at the pace of the
                 last forward passes, or this is stopping.
         """
+        if not asked.most:
+            raise UsageError("a request asks at least one question", where=type(asked).__name__)
         with self._changed:
             self._require_room(asked.most)
             job = Job(asked, self._clock() + self._limits.timeout_s)
@@ -114,9 +117,7 @@ class Batcher:
 
     def cut(self) -> int:
         """End all requests that are here; how many."""
-        with self._changed:
-            here = list(self._open)
-        return sum(self.drop(job, self._stopping()) for job in here)
+        return self._end_all(self._stopping())
 
     def close(self) -> int:
         """End the thread after its forward pass; how many requests it leaves unanswered."""
@@ -175,6 +176,14 @@ class Batcher:
     # -- the thread -----------------------------------------------------------------------------
 
     def _work(self) -> None:
+        try:
+            self._answer_until_closed()
+        except BaseException as error:  # Nobody may wait for a thread that is no more.
+            self.refuse_new()
+            self._end_all(error)
+            raise
+
+    def _answer_until_closed(self) -> None:
         while True:
             with self._changed:
                 idle = not self._turns
@@ -244,8 +253,12 @@ class Batcher:
         if job.prompts is None:
             try:
                 job.prompts = job.asked.prompts(self._model)
-            except Exception as error:
+                assert len(job.prompts), "a request asks at least one question"
+            except UsageError as error:
                 self.drop(job, error)
+                return False
+            except Exception as error:
+                self.drop(job, _no_fault_of_the_request(error))
                 return False
         return True
 
@@ -266,6 +279,11 @@ class Batcher:
             self.drop(job, _no_fault_of_the_request(error))
             return
         self._end(job, lambda: job.future.set_result(result))
+
+    def _end_all(self, error: BaseException) -> int:
+        with self._changed:
+            here = list(self._open)
+        return sum(self.drop(job, error) for job in here)
 
     def _end(self, job: Job, settle: Callable[[], None]) -> bool:
         with self._changed:

@@ -33,7 +33,7 @@ class Job:
     """One request under way.
 
     Attributes:
-        future: its result.
+        future: its result. It cannot be cancelled: ``Batcher.drop`` takes a request back.
         deadline: by the batcher's clock.
     """
 
@@ -41,6 +41,7 @@ class Job:
         self.asked = asked
         self.deadline = deadline
         self.future: Future[Any] = Future()
+        self.future.set_running_or_notify_cancel()  # What is cancelled takes no result.
         self.prompts: Prompts | None = None
         self._sent = 0
         self._parts: list[Answered] = []

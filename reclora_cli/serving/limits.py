@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from reclora_cli.errors import RecloraError
+from reclora_cli.errors import RecloraError, UsageError
 
 PAIRS = 100
 """Pairs, or items of somebody new, of one request for scores."""
@@ -30,8 +30,12 @@ class Limits:
     Attributes:
         queue: questions that may wait, at least ``LEAST_QUEUE``.
         timeout_s: within which a request is answered or turned away.
-        wait_s: that a first question waits for others to share its forward pass.
+        wait_s: that a first question waits for others to share its forward pass; less than
+            ``timeout_s``.
         grace_s: that requests under way may take when it is told to stop.
+
+    Raises:
+        UsageError: one is no length of time, or the wait outlasts the time of a request.
     """
 
     queue: int = 256
@@ -41,6 +45,16 @@ class Limits:
 
     def __post_init__(self) -> None:
         assert self.queue >= LEAST_QUEUE, "a request of the largest size must fit"
+        for name in ("timeout_s", "wait_s", "grace_s"):
+            if not 0 <= getattr(self, name) < math.inf:  # Nor is nan.
+                raise UsageError(f"{getattr(self, name)} s is no length of time", where=name)
+        if self.wait_s >= self.timeout_s:
+            raise UsageError(
+                f"a first question would wait {self.wait_s:g} s for others, and a request may "
+                f"take {self.timeout_s:g} s: none would be answered",
+                where="wait_s and timeout_s",
+                hint="Make --wait shorter, or --timeout longer.",
+            )
 
 
 class Failed(RecloraError):

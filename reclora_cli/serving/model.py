@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from reclora_cli.data import schema
-from reclora_cli.data.lookup_many import Ids, IdsOrTitles
-from reclora_cli.errors import MissingInputError
+from reclora_cli.data.lookup_many import UNKNOWN, Ids, IdsOrTitles
+from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.progress import SILENT, OnlyWarnings, Progress
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import Answered
@@ -43,6 +45,7 @@ class ServedModel:
     users: Ids
     items: IdsOrTitles
     seconds_a_question: float = 0.0
+    _seeking: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def load(
@@ -91,7 +94,7 @@ class ServedModel:
             sources.store.vocabulary(name)
         _ = sources.store.seen_users, sources.store.seen_items, sources.writer
         if self.crm:
-            _ = sources.crm
+            _ = sources.crm, sources.text_encoder
         if sources.likeness is not None:
             _ = sources.catalogue
         self._seconds_of_one()  # The first is slower than those that follow.
@@ -114,10 +117,10 @@ class ServedModel:
         """Dense id of a user.
 
         Raises:
-            UsageError: there is none; names near ones.
+            UsageError: there is none; names near ones (see ``_seek``).
         """
         found = int(self.users.places([said])[0])
-        return found if found >= 0 else self.sources.store.find_user(said, where)
+        return found if found >= 0 else self._seek(self.sources.store.find_user, said, where)
 
     def item(self, said: str, where: str) -> int:
         """Dense id of an item, by id or title.
@@ -125,8 +128,30 @@ class ServedModel:
         Raises:
             UsageError: there is none, or there are several; names them or near ones.
         """
-        found = int(self.items.places([said])[0])
-        return found if found >= 0 else self.sources.store.find_item(said, where)
+        found, store = int(self.items.places([said])[0]), self.sources.store
+        if found == UNKNOWN:
+            return self._seek(store.find_item, said, where)
+        return found if found >= 0 else store.find_item(said, where)
+
+    def _seek(self, find: Callable[[str, str], int], said: str, where: str) -> int:
+        """What ``find`` tells of a name that is not known, one name at a time.
+
+        It compares a name with all there are, in Python: were many at it at once, the thread that
+        owns the models would get no turn.
+
+        Raises:
+            UsageError: with near ones, unless those of another name are being sought.
+        """
+        if not self._seeking.acquire(blocking=False):
+            raise UsageError(
+                f"unknown: {said!r}",
+                where=where,
+                hint="Ask again for near ones: those of another name are being looked for.",
+            )
+        try:
+            return find(said, where)
+        finally:
+            self._seeking.release()
 
     def chooser(self, by: By | None) -> By:
         """What chooses candidates; ``None``: the CRM if it is trained, else likeness.

@@ -31,7 +31,12 @@ from reclora_cli.scoring.gate_ablations import Noise, OtherRows
 from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.scoring.target_free import TargetFreeCrm
 from reclora_cli.stages import locate
-from reclora_cli.stages.crm_texts import open_texts, text_width
+from reclora_cli.stages.crm_texts import (
+    encoder_of_other_users,
+    open_texts,
+    reads_texts,
+    text_width,
+)
 from reclora_cli.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -156,6 +161,13 @@ class Sources:
     def crm_texts(self) -> ReadTexts:
         """What the CRM reads beside ids; texts that are not encoded yet are."""
         return self._texts(encode=True)
+
+    @cached_property
+    def text_encoder(self) -> LoadedLm | None:
+        """What a CRM of texts reads users with whom the store does not hold; else ``None``."""
+        if not reads_texts(self.recipe):
+            return None
+        return encoder_of_other_users(self.recipe, self.device, self.progress)
 
     @cached_property
     def stand_in_texts(self) -> ReadTexts:

@@ -89,19 +89,22 @@ def texts_of_other_users(
     store: NewUsers | OtherProfiles,
     device: torch.device,
     progress: Progress = SILENT,
+    lm: LoadedLm | None = None,
 ) -> ReadTexts:
     """What the recipe's CRM reads of new users, or of one under other profiles; nothing is kept.
 
     Args:
         known: the texts of the store whose items they rate, as ``open_texts`` gave them.
+        lm: what ``encoder_of_other_users`` gave; ``None`` loads it.
     """
     if not reads_texts(recipe):
         return NO_TEXTS
     parts = TextParts.of(store, PromptWriter(store, find_template(recipe.prompt)))
+    lm = lm or encoder_of_other_users(recipe, device, progress)
     if recipe.crm.ctr_bert.tuned == "all":
-        return _tokens(recipe, parts, known.identity, device, progress)
+        tokens = TextTokens.of(parts, lm, recipe.crm.ctr_bert.micro_batch_tokens)
+        return ReadTexts(tokens, known.width, known.identity)
     assert isinstance(known.source, TextVectors)
-    lm = load_encoder(recipe.crm.ctr_bert.encoder, device, progress)
     nothing = np.empty((0, lm.width), dtype=np.float32)
     profiles = encode_items(lm, parts.profiles) if parts.profiles else nothing
     if isinstance(store, OtherProfiles):  # Its behaviours are those of the known store.
@@ -110,6 +113,19 @@ def texts_of_other_users(
         behaviours = encode_items(lm, parts.behaviours) if parts.behaviours else nothing
     source = TextVectors(parts, profiles, behaviours, known.source.items)
     return ReadTexts(source, known.width, known.identity)
+
+
+def encoder_of_other_users(
+    recipe: Recipe, device: torch.device, progress: Progress = SILENT
+) -> LoadedLm:
+    """What ``texts_of_other_users`` reads texts with: of a tuned one the tokenizer alone is asked.
+
+    Raises:
+        UsageError, MissingInputError: see ``load_encoder``.
+    """
+    settings = recipe.crm.ctr_bert
+    dtype = torch.float32 if settings.tuned == "all" else None
+    return load_encoder(settings.encoder, device, progress, dtype=dtype)
 
 
 def _identity(recipe: Recipe, parts: TextParts, progress: Progress) -> str:

@@ -51,7 +51,12 @@ class NewSources(Sources):
     def crm(self) -> CrmScorer:
         known = self._known
         texts = texts_of_other_users(
-            self.recipe, known.crm_texts, self.store, self.device, self.progress
+            self.recipe,
+            known.crm_texts,
+            self.store,
+            self.device,
+            self.progress,
+            known.text_encoder,
         )
         return known.crm.of_other_users(self.store, texts)
 

@@ -10,6 +10,9 @@ from reclora_cli.serving.counters import Counters
 from reclora_cli.serving.limits import BODY_BYTES
 from reclora_cli.web.problems import answered
 
+HUNG_UP = 499
+"""What is counted when a client went before its answer; nobody reads it."""
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -38,45 +41,57 @@ class Gatekeeper:
                 ended = message["status"]
             await send(message)
 
-        body = await _body(scope, receive)
-        if body is None:
-            told = answered(
-                413,
-                f"the body is longer than {BODY_BYTES:,} bytes",
-                hint="Ask in several requests.",
-                headers={"Connection": "close"},
-            )
-            await told(scope, receive, noting)
-        else:
-            await self._app(scope, _again(body, receive), noting)
-        if ended:
-            path = scope["path"] if scope["path"] in self._paths else "other"
-            self._counters.request(path, ended, time.monotonic() - began)
+        try:
+            body = await _body(scope, receive)
+            if body is None:
+                told = answered(
+                    413,
+                    f"the body is longer than {BODY_BYTES:,} bytes",
+                    hint="Ask in several requests.",
+                    headers={"Connection": "close"},
+                )
+                await told(scope, receive, noting)
+            else:
+                await self._app(scope, _again(body, receive), noting)
+        except _HungUp:
+            ended = HUNG_UP
+            self._counters.hung_up()
+        finally:  # What nobody foresaw is raised again once it is answered.
+            if ended:
+                path = scope["path"] if scope["path"] in self._paths else "other"
+                self._counters.request(path, ended, time.monotonic() - began)
 
 
-async def _body(scope: Any, receive: Receive) -> list[Message] | None:
-    """The messages that make the body; ``None`` once they are too long."""
+class _HungUp(Exception):
+    """The client went before its body was there."""
+
+
+async def _body(scope: Any, receive: Receive) -> bytes | None:
+    """The whole body; ``None`` once it is too long.
+
+    Raises:
+        _HungUp: it does not come to its end.
+    """
     declared = dict(scope["headers"]).get(b"content-length", b"0")
     if declared.isdigit() and int(declared[:20]) > BODY_BYTES:
         return None
-    messages, size = [], 0
+    body = bytearray()  # One, however small its pieces are.
     while True:
         message = await receive()
-        messages.append(message)
-        size += len(message.get("body", b""))
-        if size > BODY_BYTES:
+        if message["type"] == "http.disconnect":
+            raise _HungUp
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES:
             return None
         if not message.get("more_body"):
-            return messages
+            return bytes(body)
 
 
-def _again(messages: list[Message], receive: Receive) -> Receive:
-    """``receive`` that gives ``messages`` once more, and then what follows."""
-    left = iter(messages)
+def _again(body: bytes, receive: Receive) -> Receive:
+    """``receive`` that gives ``body`` once more, and then what follows."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Message:
-        for message in left:
-            return message
-        return await receive()
+        return left.pop() if left else await receive()
 
     return received

@@ -98,8 +98,14 @@ async def _unfit(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     first, more = found[0], len(found) - 1
-    hint = f"{more} more of this kind; the schema is at /openapi.json." if more else None
-    return answered(422, str(first["msg"]), _place(first["loc"]), hint or "See /docs.")
+    if first["type"] == "json_invalid":
+        return answered(400, f"no JSON: {first['ctx']['error']}", "body", "See /docs.")
+    where, hint = _place(first["loc"]), "See /docs."
+    if where == "body" and "json" not in request.headers.get("content-type", ""):
+        hint = "Send it with the header Content-Type: application/json."
+    elif more:
+        hint = f"{more} more of this kind; the schema is at /openapi.json."
+    return answered(422, str(first["msg"]), where, hint)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -19,15 +19,13 @@ from reclora_cli.serving.score import AskedScores, Scores
 from reclora_cli.serving.service import ServedRun, Service
 from reclora_cli.stages.asked_user import AskedUser
 from reclora_cli.web import bodies
+from reclora_cli.web.gatekeeper import HUNG_UP
 from reclora_cli.web.problems import BAD, BUSY, answered
 
 router = APIRouter(prefix="/v1")
 
-HUNG_UP = 499
-"""What is counted when a client went before its answer; nobody reads it."""
 
-
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # A plain one would wait for a thread.
     service: Service = request.app.state.service
     return service
 

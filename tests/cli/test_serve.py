@@ -159,6 +159,20 @@ def test_told_to_stop_it_answers_what_is_under_way_and_refuses_the_rest(
     assert "requests are under way" in err
 
 
+def test_what_is_under_way_is_answered_though_nobody_reads_what_it_says(
+    start: Callable[..., Server],
+) -> None:
+    server = start("--wait", "3000")
+    assert server.process.stderr
+    server.process.stderr.close()
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(server.ask, "score", score())
+        server.until(lambda stats: stats["waiting"] == 1)
+        server.process.send_signal(signal.SIGTERM)
+        assert under_way.result().status_code == 200
+    server.process.wait(PATIENCE_S)
+
+
 @pytest.mark.parametrize(
     ("arguments", "signals"),
     [(("--grace", "0.2"), 1), (("--grace", "60"), 2)],

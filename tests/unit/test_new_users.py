@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,23 @@ def test_a_crm_of_texts_reads_a_new_user_s_texts(
     recipe = with_encoder(tiny_copy.recipe, tiny_bert, tuned_part)
     pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
     check_crm(Sources(recipe, tiny_copy.workspace, CPU))
+
+
+@pytest.mark.parametrize("tuned_part", ["none", "all"])
+def test_a_crm_of_texts_opens_its_encoder_once_for_all_who_are_new(
+    tiny_copy: TinyWorld, tiny_bert: Path, tmp_path: Path, tuned_part: str
+) -> None:
+    """As ``serve`` needs it: the files of an encoder may be gone while it is served."""
+    encoder = shutil.copytree(tiny_bert, tmp_path / "encoder")
+    recipe = with_encoder(tiny_copy.recipe, encoder, tuned_part)
+    pretrain_crm.run(recipe, tiny_copy.workspace, device="cpu")
+    known = Sources(recipe, tiny_copy.workspace, CPU)
+    rows = unseen_rows(known.store)
+    _ = known.crm, known.text_encoder
+    shutil.rmtree(encoder)
+    new, asked = asked_of_twins(known, rows)
+    positions = new.crm_behaviours(asked)
+    assert len(new.crm.score_pairs(asked.users, asked.items, positions, asked.ends)) == len(rows)
 
 
 def check_crm(known: Sources) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reclora_cli.data.rated import Rated
+from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError, UsageError
 from reclora_cli.serving import people
 from reclora_cli.serving.explain import AskedExplanation
@@ -180,6 +183,36 @@ def test_an_unknown_pair_is_named_with_near_ones(model: ServedModel) -> None:
     with pytest.raises(UsageError, match="Near ones") as raised:
         AskedScores.known(model, [*pairs(0), PairSaid("4", "Heet")])
     assert raised.value.where == "pairs[1].item"
+
+
+def test_near_ones_are_sought_for_one_unknown_name_at_a_time(
+    tuned: TinyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes long, in Python: many at once would leave the models' thread no turn."""
+    model = loaded(tuned)
+    began, go = threading.Event(), threading.Event()
+    find = type(model.sources.store).find_item
+
+    def slowly(self: InteractionsStore, said: str, where: str) -> int:
+        began.set()
+        go.wait(60)
+        return find(self, said, where)
+
+    monkeypatch.setattr(type(model.sources.store), "find_item", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(model.item, "Heet", "item")
+        began.wait(60)
+        try:
+            for seek in (lambda: model.item("Heat 99", "item"), lambda: model.user("-1", "user")):
+                with pytest.raises(UsageError, match=r"unknown: .*\n.*Ask again"):
+                    seek()
+            assert model.item(str(movie_id(3)), "item") == 3
+        finally:
+            go.set()
+        with pytest.raises(UsageError, match="Near ones"):
+            first.result(60)
+    with pytest.raises(UsageError, match="Near ones"):
+        model.item("Heat 99", "item")
 
 
 def test_likeness_without_a_like_is_told_before_it_is_queued(model: ServedModel) -> None:

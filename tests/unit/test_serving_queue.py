@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reclora_cli import device as devices
-from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.errors import MissingInputError, RecloraError, UsageError
 from reclora_cli.scoring.lm_scorer import Answered
 from reclora_cli.serving.batcher import Batcher
 from reclora_cli.serving.counters import Counters
@@ -196,13 +196,17 @@ class Broken:
     def prompts(self, model: ServedModel) -> Prompts:
         if self._at == "prompts":
             raise UsageError("too long")
+        if self._at == "files":
+            raise MissingInputError("no such file")
         return self._inner.prompts(model)
 
     def result(self, model: ServedModel, answered: Answered) -> Any:
         raise UsageError("no result")
 
 
-@pytest.mark.parametrize(("at", "told"), [("prompts", UsageError), ("result", Failed)])
+@pytest.mark.parametrize(
+    ("at", "told"), [("prompts", UsageError), ("files", Failed), ("result", Failed)]
+)
 def test_a_request_that_fails_fails_alone(
     model: ServedModel, at: str, told: type[Exception]
 ) -> None:

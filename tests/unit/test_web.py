@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -13,11 +14,13 @@ import httpx
 import pytest
 
 from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.serving.counters import Counters
 from reclora_cli.serving.limits import BODY_BYTES, HISTORY, PAIRS
 from reclora_cli.serving.model import ServedModel
 from reclora_cli.serving.service import Service
 from reclora_cli.web.app import create_app
-from reclora_cli.web.listening import is_local, listen, url_of
+from reclora_cli.web.gatekeeper import Gatekeeper
+from reclora_cli.web.listening import is_local, listen, short_turns, url_of
 from tests.served import asked, model, one, problem, serving
 from tests.tuned_runs import USER
 from tests.world import ITEMS, movie_id
@@ -133,11 +136,20 @@ def test_what_does_not_fit_is_told_with_its_place(
     assert words in f"{told['what']} {told['hint']}"
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"pairs": NaN}', b"9" * 5000, b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"{", b"{]", b"\xff", b"9" * 5000, b"[" * 100_000])
 def test_what_is_no_json_is_a_bad_request(ask: Ask, body: bytes) -> None:
     done = ask("POST", "/v1/score", content=body, headers={"Content-Type": "application/json"})
-    assert done.status_code in {400, 422}
+    assert done.status_code == 400
     problem(done)
+
+
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded"])
+def test_json_that_is_not_declared_is_told_what_it_lacks(ask: Ask, kind: str | None) -> None:
+    """As ``curl -d`` sends it."""
+    headers = {} if kind is None else {"Content-Type": kind}
+    done = ask("POST", "/v1/score", content=json.dumps(one()), headers=headers)
+    assert done.status_code == 422
+    assert "Content-Type: application/json" in problem(done)["hint"]
 
 
 def test_a_form_of_another_site_cannot_ask(ask: Ask) -> None:
@@ -165,6 +177,50 @@ def test_a_body_that_is_too_long_is_refused_declared_or_not(ask: Ask, content: A
     done = ask("POST", "/v1/score", content=content() if callable(content) else content)
     assert done.status_code == 413
     assert "1,048,576" in problem(done)["what"]
+
+
+@pytest.fixture
+def gatekeeper() -> tuple[Gatekeeper, Counters, list[Any]]:
+    """Before an application that only reads its body; what it read."""
+    read: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        read.append(await receive())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    counters = Counters()
+    return Gatekeeper(app, counters, frozenset({"/v1/score"})), counters, read
+
+
+async def _send(message: Any) -> None:
+    pass
+
+
+async def _pieces(gatekeeper: Gatekeeper, messages: Iterator[dict[str, Any]]) -> None:
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    await gatekeeper({"type": "http", "path": "/v1/score", "headers": []}, receive, _send)
+
+
+def test_a_body_in_many_pieces_is_kept_as_one(
+    gatekeeper: tuple[Gatekeeper, Counters, list[Any]],
+) -> None:
+    """A message for each byte would take some hundred times the memory of the bytes."""
+    guarded, _, read = gatekeeper
+    pieces = ({"type": "http.request", "body": b"1", "more_body": at < 999} for at in range(1000))
+    asyncio.run(_pieces(guarded, pieces))
+    assert read == [{"type": "http.request", "body": b"1" * 1000, "more_body": False}]
+
+
+def test_who_hangs_up_within_the_body_is_counted_so(
+    gatekeeper: tuple[Gatekeeper, Counters, list[Any]],
+) -> None:
+    guarded, counters, read = gatekeeper
+    half = {"type": "http.request", "body": b"{", "more_body": True}
+    asyncio.run(_pieces(guarded, iter([half, {"type": "http.disconnect"}])))
+    counted = counters.counts(0, 0)
+    assert (counted.requests, counted.hung_up, read) == ({"/v1/score": {499: 1}}, 1, [])
 
 
 def test_the_largest_history_fits_a_body() -> None:
@@ -203,6 +259,7 @@ def test_a_port_that_is_taken_and_an_address_that_is_none_are_told() -> None:
     with listen("127.0.0.1", 0) as one:
         assert is_local(one)
         assert url_of(one) == f"http://127.0.0.1:{one.getsockname()[1]}"
+        assert one.proto == socket.IPPROTO_TCP, "else asyncio lets Nagle delay each answer by 40 ms"
         with pytest.raises(RecloraError, match="cannot listen there") as raised:
             listen("127.0.0.1", one.getsockname()[1])
         assert "--port 0" in str(raised.value)
@@ -210,6 +267,13 @@ def test_a_port_that_is_taken_and_an_address_that_is_none_are_told() -> None:
         listen("no such host.invalid", 0)
     with listen("0.0.0.0", 0) as everywhere:
         assert not is_local(everywhere)
+
+
+def test_while_it_serves_threads_take_short_turns_and_afterwards_as_before() -> None:
+    before = sys.getswitchinterval()
+    with short_turns():
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+    assert sys.getswitchinterval() == before
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")

@@ -123,5 +123,6 @@ def test_an_error_of_the_models_is_500_in_the_same_shape(
     with serving(model) as service:
         monkeypatch.setattr(ServedModel, "answer", failing)
         done = asyncio.run(asked(create_app(service), "POST", "/v1/score", json=one()))
+        assert service.counts().requests == {"/v1/score": {500: 1}}
     assert done.status_code == 500
     assert problem(done)["what"] == words
