@@ -89,7 +89,7 @@ class AskedExplanation:
         asked, sources, question = self.asked, self.asked.sources, self.question
         store = sources.store
         line = store.items.iloc[int(question.items[0])]
-        read = sources.prompt_behaviours(question, model.opened.recipe.prompt.behaviours)
+        [read] = model.opened.read(sources, question)
         return Explained(
             run=model.run.name,
             user=asked.name,
@@ -99,8 +99,8 @@ class AskedExplanation:
             title=str(line[schema.TITLE]),
             probability=float(answered.probability[0]),
             crm_probability=self._by_crm() if model.crm else None,
-            behaviours=[_behaviour(store, int(at)) for at in read[0] if at >= 0],
-            prompt=sources.writer.text(question.users, question.items, read)[0],
+            behaviours=[_behaviour(store, int(at)) for at in read],
+            prompt=sources.writer.text(question.users, question.items, read[None])[0],
             gate=self._gate(model, answered),
         )
 

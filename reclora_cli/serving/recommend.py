@@ -101,5 +101,7 @@ class AskedRecommendation:
             pool=len(self.of.items),
             left_out=self.of.seen if self.wish.items is not None else 0,
             candidates=len(self._found.items),
-            recommendations=ordered(asked, self._found, answered, self.wish.top, model.average),
+            recommendations=ordered(
+                model.opened, asked, self._found, answered, self.wish.top, model.average
+            ),
         )

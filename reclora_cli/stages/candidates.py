@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from reclora_cli.data import schema
@@ -24,6 +23,7 @@ from reclora_cli.data.reading.json_lines import numbered_lines
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError, UsageError, did_you_mean
 from reclora_cli.stages.asked_user import AskedUser
+from reclora_cli.stages.explaining.item_traits import item_genres
 
 By = Literal["crm", "similar"]
 Items = NDArray[np.int64]
@@ -119,10 +119,7 @@ def best(asked: AskedUser, of: Pool, by: By, count: int, *, with_crm: bool) -> C
 
 def genres_of(store: InteractionsStore) -> list[str]:
     """What an item's genre may be; nothing where items have none."""
-    column = _genre_column(store)
-    if column is None:
-        return []
-    return sorted({str(name) for name in store.items[column].explode().dropna().unique()})
+    return item_genres(store)[1]
 
 
 def read_candidates(file: Path, store: InteractionsStore) -> Items:
@@ -194,19 +191,14 @@ def _by_similarity(asked: AskedUser, items: Items, count: int) -> tuple[Items, F
 
 def _of_genres(store: InteractionsStore, genres: Sequence[str], where: str) -> NDArray[np.bool_]:
     """(items,) whether an item is of one of them."""
-    column = _genre_column(store)
-    if column is None:
+    of_items, names = item_genres(store)
+    if not names:
         raise UsageError(f"the items of {store.header.dataset} have no genre", where=where)
-    one_each = store.items[column].reset_index(drop=True).explode()
-    known = {name.casefold(): name for name in genres_of(store)}
+    known = {name.casefold(): at for at, name in enumerate(names)}
     for genre in genres:
         if genre.casefold() not in known:
-            hint = did_you_mean(genre, known.values())
-            raise UsageError(f"unknown genre {genre!r}", where=where, hint=hint)
-    wanted = [known[genre.casefold()] for genre in genres]
-    of_one: pd.Series[bool] = one_each.astype(str).isin(wanted)
-    return of_one.groupby(level=0).any().to_numpy()
-
-
-def _genre_column(store: InteractionsStore) -> str | None:
-    return next((name for name in (schema.GENRES, schema.GENRE) if name in store.items), None)
+            raise UsageError(
+                f"unknown genre {genre!r}", where=where, hint=did_you_mean(genre, names)
+            )
+    wanted = of_items[:, [known[genre.casefold()] for genre in genres]]
+    return np.logical_or.reduce(wanted, axis=1, dtype=np.bool_)

@@ -17,7 +17,7 @@ from reclora_cli.progress import SILENT, Progress
 from reclora_cli.prompt.encode import EncodedPrompts
 from reclora_cli.recipe import Recipe
 from reclora_cli.scoring.lm_scorer import Answered, answer
-from reclora_cli.scoring.questions import Questions
+from reclora_cli.scoring.questions import Positions, Questions
 from reclora_cli.stages.assemble import Sources, Speaker, load_speaker
 
 
@@ -104,6 +104,18 @@ class OpenedRun:
             self.speaker.encode(sources.writer, questions.users, questions.items, positions),
             sources.gate_input(questions),
         )
+
+    def read(self, sources: Sources, questions: Questions) -> list[Positions]:
+        """Of each question the behaviours that its prompt holds, in time order.
+
+        The oldest may not fit the LM's context.
+        """
+        positions = sources.prompt_behaviours(questions, self.recipe.prompt.behaviours)
+        held = (
+            self.speaker.held(sources.writer, user[None], item[None], found[None])[0]
+            for user, item, found in zip(questions.users, questions.items, positions, strict=True)
+        )
+        return [found[found >= 0] for found in held]
 
     def answer_prompts(
         self,

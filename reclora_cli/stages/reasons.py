@@ -8,6 +8,7 @@ Shapes: n items, P projections, K experts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from reclora_cli.data import schema
 from reclora_cli.retrieval.past import RankedPast
-from reclora_cli.scoring.questions import Positions, Questions
+from reclora_cli.scoring.questions import Positions
 from reclora_cli.stages.assemble import Sources
 from reclora_cli.stages.population import Population
 
@@ -56,25 +57,27 @@ class Reason:
 
 def reasons(
     sources: Sources,
-    questions: Questions,
+    items: Positions,
+    read: Sequence[Positions],
     gate_weights: NDArray[np.float32] | None,
     average: Population | None,
 ) -> list[Reason]:
     """One for each of n questions.
 
     Args:
+        items: (n,) that are asked about.
+        read: behaviours of each prompt.
         gate_weights: (n, P, K) of the questions; ``None`` without a gate, as ``average``.
     """
-    positions = sources.prompt_behaviours(questions, sources.recipe.prompt.behaviours)
     ranked = sources.likeness
     return [
         Reason(
-            _most_alike(sources, ranked, int(item), read[read >= 0]),
+            _most_alike(sources, ranked, int(item), behaviours),
             []
             if gate_weights is None or average is None
             else _leaning(gate_weights[at].mean(axis=0), average),
         )
-        for at, (item, read) in enumerate(zip(questions.items, positions, strict=True))
+        for at, (item, behaviours) in enumerate(zip(items, read, strict=True))
     ]
 
 

@@ -246,10 +246,11 @@ def _recommended(
         keep_gates=gated,
     )
     average = population.read(chosen.artefact.path) if gated else None
-    return ordered(asked, found, answered, top, average)
+    return ordered(opened, asked, found, answered, top, average)
 
 
 def ordered(
+    opened: OpenedRun,
     asked: AskedUser,
     found: Candidates,
     answered: Answered,
@@ -259,14 +260,16 @@ def ordered(
     """The candidates in the order of P(yes), the first ``top``; ties as the candidates stood.
 
     Args:
-        answered: what the LLM says of each candidate.
+        answered: what ``opened`` says of each candidate.
         average: the run's average user; ``None`` without a gate.
     """
     order = np.argsort(-answered.probability, kind="stable")[:top]
     gates = answered.gate_weights
+    best_items = found.items[order]
     why = reasons(
         asked.sources,
-        asked.ask(found.items[order]),
+        best_items,
+        opened.read(asked.sources, asked.ask(best_items)),
         None if gates is None else gates[order],
         average,
     )

@@ -42,8 +42,9 @@ ROW, PLAIN = "reclora-k4", "lora"
 
 @pytest.fixture
 def world(tuned: TinyWorld, tmp_path: Path) -> TinyWorld:
-    """A copy: what is explained is kept beside the run."""
-    root = shutil.copytree(tuned.workspace.root, tmp_path / "ws")
+    """A copy: what is explained is kept beside the run. What others had explained is left out."""
+    kept = shutil.ignore_patterns(kept_explanations.FOLDER)
+    root = shutil.copytree(tuned.workspace.root, tmp_path / "ws", ignore=kept)
     return TinyWorld(tuned.raw, tuned.recipe, Workspace(root))
 
 

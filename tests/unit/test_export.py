@@ -14,6 +14,7 @@ import yaml
 from reclora_cli.errors import MissingInputError, UsageError
 from reclora_cli.lora.interchange_read import read_peft
 from reclora_cli.stages import export
+from tests.finetuning import copied
 from tests.tuned_runs import USER, by_stock_peft, exported, titles, told
 from tests.world import TinyWorld
 
@@ -213,13 +214,13 @@ def test_the_same_mixture_is_the_same_bytes(tuned: TinyWorld, tmp_path: Path) ->
 
 
 def test_without_an_output_it_lies_in_the_workspace_under_run_and_mixture(
-    tuned: TinyWorld,
+    tuned: TinyWorld, tmp_path: Path
 ) -> None:
-    title = titles(tuned)[-1]
+    title, world = titles(tuned)[-1], copied(tuned, tmp_path / "ws")
     result = export.run(
-        tuned.recipe, tuned.workspace, user=USER, item=title, rank=2, force=True, device="cpu"
+        world.recipe, world.workspace, user=USER, item=title, rank=2, force=True, device="cpu"
     )
-    place = Path(result.folder).relative_to(tuned.workspace.root)
+    place = Path(result.folder).relative_to(world.workspace.root)
     name = f"user-{USER}-item-{result.mixture.item}-rank-2"
     assert place == Path("datasets/ml-1m/exports") / result.run / name
     assert result.run.startswith("reclora-k4"), "the latest with a gate"

@@ -16,7 +16,7 @@ from reclora_cli.retrieval.catalogue import CatalogueIndex
 from reclora_cli.scoring.questions import Questions
 from reclora_cli.stages import explain, recommend, runs
 from reclora_cli.stages.assemble import Sources
-from reclora_cli.stages.candidates import read_candidates
+from reclora_cli.stages.candidates import genres_of, read_candidates, require_genres
 from reclora_cli.stages.opened_run import OpenedRun
 from reclora_cli.stages.recommend import RecommendResult
 from reclora_cli.workspace import Workspace
@@ -146,6 +146,17 @@ def test_only_the_genre_asked_for_is_recommended(tuned: TinyWorld) -> None:
         if "Comedy" in list(genres)
     }
     assert set(ids(result)) == of_genre - seen_of(tuned)
+
+
+def test_genres_joined_in_one_text_are_asked_for_by_each(tuned: TinyWorld) -> None:
+    class Goodreads:
+        items = tuned.store.items.assign(genres=["poetry|fantasy", "poetry", *[""] * 38])
+
+    store: Any = Goodreads()
+    assert genres_of(store) == ["fantasy", "poetry"]
+    require_genres(store, ["Poetry"], "--genre")
+    with pytest.raises(UsageError, match=r"unknown genre 'poetry\|fantasy'"):
+        require_genres(store, ["poetry|fantasy"], "--genre")
 
 
 def test_candidates_of_a_file_are_ordered_and_seen_ones_left_out(

@@ -14,6 +14,7 @@ import pytest
 from reclora_cli.data.rated import Rated
 from reclora_cli.data.store import InteractionsStore
 from reclora_cli.errors import RecloraError, UsageError
+from reclora_cli.lm.load import LoadedLm
 from reclora_cli.serving import people
 from reclora_cli.serving.explain import AskedExplanation
 from reclora_cli.serving.model import ServedModel
@@ -147,6 +148,31 @@ def test_an_explanation_is_that_of_the_command(
     assert [(b.title, b.date, b.rating) for b in served.behaviours] == [
         (b.title, b.date, b.rating) for b in told.behaviours
     ]
+
+
+def test_what_the_context_does_not_hold_is_no_reason_and_is_not_explained(
+    model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The context holds the prompt of an unseen item with the last of its three behaviours."""
+    whom = people.known(model, USER)
+    item = int(whom.unseen_items[0])
+    asked = whom.ask(np.array([item]))
+    [read] = model.opened.read(model.sources, asked)
+    assert len(read) == 3
+    speaker = model.opened.speaker
+    ids = speaker.encode(model.sources.writer, asked.users, asked.items, read[None, -1:])[0]
+    fits = len(ids) + speaker.answers.longest
+    monkeypatch.setattr(LoadedLm, "context", property(lambda _: fits))
+    store = model.sources.store
+    name = str(store.items["item_id"].iloc[item])
+    first, last = (str(store.items["title"].iloc[int(store.item[read[at]])]) for at in (0, -1))
+    wish = Wish(items=[name], top=1)
+    [told] = alone(model, AskedRecommendation.of_user(model, whom, wish)).recommendations
+    assert [said.title for said in told.behaviours] == [last]
+    explained = alone(model, AskedExplanation.of_user(model, whom, name))
+    assert [said.title for said in explained.behaviours] == [last]
+    assert last in explained.prompt
+    assert first not in explained.prompt
 
 
 def test_a_run_without_a_gate_explains_without_one(tuned: TinyWorld) -> None:
