@@ -335,6 +335,25 @@ def explain_os_errors(place: Path, option: str = "--workspace") -> Iterator[None
         raise RecloraError(what, where=str(error.filename or place), hint=hint) from error
 
 
+def require_place(file: Path, option: str) -> None:
+    """That a file may be written there, folders that are not there yet too; ask before working.
+
+    Raises:
+        UsageError: at ``option``: a folder stands there, or a file where a folder must be, or there
+            is no permission.
+    """
+    if file.is_dir():
+        raise UsageError("a folder, and a file is wanted", where=option, hint="Name a file in it.")
+    folder = next(one for one in file.absolute().parents if os.path.lexists(one))
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder} is a file, and a folder is wanted", where=option, hint="Name another place."
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        hint = "Name a file in a folder that you may write to."
+        raise UsageError(f"no permission to write into {folder}", where=option, hint=hint)
+
+
 @contextmanager
 def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary neighbour of ``path``; rename it to ``path`` when the block succeeds."""

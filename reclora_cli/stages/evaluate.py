@@ -25,6 +25,7 @@ from reclora_cli.seeding import numpy_stream
 from reclora_cli.stages import evaluation_figure, evaluation_tables, locate
 from reclora_cli.stages.contestants import Contestant, assemble
 from reclora_cli.stages.evaluated import EvaluateResult, Planned
+from reclora_cli.stages.pictures import require_picture
 from reclora_cli.stages.side_by_side import evaluate_scorers, result_of
 from reclora_cli.workspace import Stopwatch, Workspace
 
@@ -69,7 +70,7 @@ def run(
         MissingInputError: nothing to evaluate, or something it was made from is gone.
     """
     if plot:
-        evaluation_figure.check_format(plot)
+        require_picture(plot)
     for file in save:
         evaluation_tables.check_format(file)
     if dry_run:

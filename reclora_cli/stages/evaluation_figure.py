@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reclora_cli.errors import UsageError
 from reclora_cli.stages.break_downs import BY_SHOTS
 from reclora_cli.stages.calibration_panel import draw_reliability, draw_rows
 from reclora_cli.stages.evaluated import EvaluateResult, ModelResult, short_names
+from reclora_cli.stages.pictures import require_picture, save
 from reclora_cli.stages.slices_panel import LONGEST, draw_bins
 
 _TITLES = {
@@ -27,32 +27,16 @@ _LEGEND_WIDTH = 130
 """Letters that fit beside each other below the panels."""
 
 
-def check_format(path: Path) -> None:
-    """Whether ``path`` can be drawn, before anything is scored.
-
-    Raises:
-        UsageError: its suffix names no picture format.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    if path.suffix.lstrip(".").lower() not in FigureCanvasAgg.filetypes:
-        raise UsageError(
-            f"cannot write {path.suffix or 'a file without suffix'}",
-            where="--plot",
-            hint="Use .png or .svg.",
-        )
-
-
 def draw(result: EvaluateResult, path: Path) -> None:
     """Write the figure into ``path`` (PNG, SVG or PDF by its suffix).
 
     Raises:
-        UsageError: the suffix names no picture format.
+        UsageError: as ``require_picture``.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    check_format(path)
+    require_picture(path)
     figure = Canvas(figsize=(11, 13), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     figure.suptitle(_title(result), fontsize=11)
@@ -74,8 +58,7 @@ def draw(result: EvaluateResult, path: Path) -> None:
         fontsize=9,
         frameon=False,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def _by_shots(result: EvaluateResult) -> bool:

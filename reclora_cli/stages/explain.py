@@ -99,7 +99,7 @@ def run(
     """
     watch = Stopwatch()
     if plot:
-        from reclora_cli.stages.explaining.pictures import require_picture
+        from reclora_cli.stages.pictures import require_picture
 
         require_picture(plot)
     chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)

@@ -24,6 +24,7 @@ from reclora_cli.stages.gate_view import GateView, gate_view
 from reclora_cli.stages.next_contestants import ask_lm, put_adapter
 from reclora_cli.stages.next_row import AskedRow, choose_row
 from reclora_cli.stages.next_sources import NextSources
+from reclora_cli.stages.pictures import require_picture
 from reclora_cli.workspace import Stopwatch, Workspace
 
 
@@ -121,9 +122,7 @@ def run(
     """
     watch = Stopwatch()
     if plot:
-        from reclora_cli.stages.evaluation_figure import check_format
-
-        check_format(plot)
+        require_picture(plot)
     chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
     runs.check_inputs(chosen, workspace)
     sources = NextSources(chosen.recipe, workspace, devices.pick(device))

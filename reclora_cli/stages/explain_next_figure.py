@@ -10,6 +10,7 @@ import numpy as np
 from reclora_cli.stages.explain_next import ExplainNextResult
 from reclora_cli.stages.gate_figure import heat_map
 from reclora_cli.stages.gate_view import GateView
+from reclora_cli.stages.pictures import save
 
 _LONGEST = 44
 """Letters of a title that fit beside a bar."""
@@ -36,8 +37,7 @@ def draw(result: ExplainNextResult, path: Path) -> None:
         _bars(placed[1], result.gate)
     if result.gate is not None and separate:
         heat_map(placed[2], figure, result.gate)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def _candidates(axes: Any, result: ExplainNextResult) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from reclora_cli.stages.explain import ExplainResult
-from reclora_cli.stages.explaining.pictures import figure_of, save, shortened
 from reclora_cli.stages.gate_view import GateView
+from reclora_cli.stages.pictures import figure_of, save, shortened
 
 
 def draw(result: ExplainResult, path: Path) -> None:

@@ -16,7 +16,7 @@ from reclora_cli.errors import UsageError
 from reclora_cli.progress import SILENT, Progress
 from reclora_cli.scoring.kept_pairs import Records
 from reclora_cli.stages.pair_scorer import words
-from reclora_cli.workspace import atomic_file, explain_os_errors
+from reclora_cli.workspace import atomic_file, explain_os_errors, require_place
 
 PROBABILITY, NOTE = "probability", "note"
 
@@ -26,15 +26,12 @@ Tables = Iterator[pa.Table]
 
 
 def check_format(output: Path) -> None:
-    """That ``output`` names a file of a format there is.
+    """That ``output`` names a file of a format there is, in a place that can be written.
 
     Raises:
         UsageError: it does not.
     """
-    if output.is_dir():
-        raise UsageError(
-            "a folder, and a file is wanted", where=str(output), hint="Name a file in it."
-        )
+    require_place(output, "--output")
     if output.suffix.lower() not in _WRITERS:
         raise UsageError(
             f"{output.name} names no format of scores",

@@ -10,7 +10,7 @@ from reclora_cli.tabular.comma_separated import to_csv
 from reclora_cli.tabular.latex import to_latex
 from reclora_cli.tabular.markdown import to_markdown
 from reclora_cli.tabular.table import Table
-from reclora_cli.workspace import write_text
+from reclora_cli.workspace import require_place, write_text
 
 WRITERS: Mapping[str, Callable[[Table], str]] = {
     ".csv": to_csv,
@@ -27,10 +27,9 @@ def check_format(path: Path, also: tuple[str, ...] = (), option: str = "--save")
         option: the option that ``path`` was given by.
 
     Raises:
-        UsageError: the name ends in none of the known ones, or is a folder's.
+        UsageError: the name ends in none of the known ones, or it cannot be written there.
     """
-    if path.is_dir():
-        raise UsageError("a folder, and a file is wanted", where=option, hint="Name a file in it.")
+    require_place(path, option)
     suffix, known = path.suffix.lower(), (*also, *WRITERS)
     if suffix not in known:
         raise UsageError(

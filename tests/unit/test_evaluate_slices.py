@@ -17,6 +17,7 @@ from reclora_cli.metrics.compare import Figure
 from reclora_cli.metrics.delong import placements
 from reclora_cli.stages import evaluation_figure
 from reclora_cli.stages.break_downs import break_downs
+from reclora_cli.stages.pictures import require_picture
 from tests.cli import results
 
 ROWS = 600
@@ -174,5 +175,5 @@ def test_a_picture_without_runs_has_no_panel_of_shots(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["slices.txt", "slices"])
 def test_a_picture_of_no_format_is_refused(tmp_path, name):
     with pytest.raises(UsageError, match="cannot write") as raised:
-        evaluation_figure.check_format(tmp_path / name)
+        require_picture(tmp_path / name)
     assert raised.value.where == "--plot"

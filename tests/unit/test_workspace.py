@@ -29,6 +29,7 @@ from reclora_cli.workspace import (
     explain_os_errors,
     git_revision,
     hash_file,
+    require_place,
     write_json,
     write_text,
 )
@@ -452,3 +453,22 @@ def test_folder_that_was_never_finished_leaves_no_empty_folder_above_it(tmp_path
     with pytest.raises(ValueError, match="stop"), atomic_folder(tmp_path / "dataset" / "store"):
         raise ValueError("stop")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_file_can_be_written_it_is_said_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    require_place(tmp_path / "new" / "deeper" / "a.csv", "--save")
+    with pytest.raises(UsageError, match=r"taken is a file, and a folder is wanted") as told:
+        require_place(tmp_path / "taken" / "deeper" / "a.csv", "--save")
+    assert told.value.where == "--save"
+    with pytest.raises(UsageError, match="a folder, and a file is wanted"):
+        require_place(tmp_path, "--save")
+
+
+def test_a_folder_without_permission_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # Tests may run as root.
+    with pytest.raises(UsageError, match="no permission to write into") as told:
+        require_place(tmp_path / "new" / "a.csv", "--plot")
+    assert str(tmp_path) in told.value.what

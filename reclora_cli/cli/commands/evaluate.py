@@ -197,10 +197,11 @@ def _models(given: str | None, known: Registry = catalog.CRMS, *, crm: bool) -> 
 
 def _check_files(plot: Path | None, save: Sequence[Path]) -> None:
     """Refuse files of no known format before a missing CRM is trained for them."""
-    from reclora_cli.stages import evaluation_figure, evaluation_tables
+    from reclora_cli.stages import evaluation_tables
+    from reclora_cli.stages.pictures import require_picture
 
     if plot is not None:
-        evaluation_figure.check_format(plot)
+        require_picture(plot)
     for file in save:
         evaluation_tables.check_format(file)
 

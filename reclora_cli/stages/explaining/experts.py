@@ -77,7 +77,7 @@ def run(
     chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)
     require_gate(chosen)
     if plot:
-        from reclora_cli.stages.explaining.pictures import require_picture
+        from reclora_cli.stages.pictures import require_picture
 
         require_picture(plot)
     runs.check_inputs(chosen, workspace)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reclora_cli.stages.explaining.pictures import FAINT, OVER, UNDER, figure_of, save, shortened
+from reclora_cli.stages.pictures import FAINT, OVER, UNDER, figure_of, save, shortened
 
 if TYPE_CHECKING:
     from reclora_cli.stages.explaining.experts import ExpertsResult

@@ -105,7 +105,7 @@ def run(
             hint=f"Give a number from 1 up; {QUESTIONS} is the default.",
         )
     if plot:
-        from reclora_cli.stages.explaining.pictures import require_picture
+        from reclora_cli.stages.pictures import require_picture
 
         require_picture(plot)
     chosen = runs.choose_gated(workspace, recipe.data.source, run, recipe.task)

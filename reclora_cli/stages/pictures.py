@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from reclora_cli.errors import UsageError
+from reclora_cli.workspace import require_place
 
 OVER, UNDER, FAINT = "#009E73", "#CC79A7", "#777777"
 """After Okabe & Ito: told apart by lightness and without red-green."""
 
 
 def require_picture(path: Path) -> None:
-    """Refuse a file whose suffix names no picture, before anything is computed.
+    """Refuse a file of ``--plot`` that cannot become a picture, before anything is computed.
 
     Raises:
-        UsageError: the suffix names no picture format.
+        UsageError: the suffix names no picture format, or it cannot be written there.
     """
+    require_place(path, "--plot")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
