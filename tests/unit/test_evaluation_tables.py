@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from dataclasses import asdict
@@ -93,5 +94,18 @@ def test_an_unknown_format_names_the_known_ones() -> None:
 @pytest.mark.parametrize("suffix", [".json", ".csv"])
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecloraError, match="cannot be written"):
+    with pytest.raises(UsageError, match="file is a file, and a folder is wanted"):
         save(results.evaluate(), tmp_path / "file" / f"a{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_a_disk_that_fills_up_is_told_and_no_half_file_stays(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RecloraError, match="No space left"):
+        save(results.evaluate(), tmp_path / f"a{suffix}")
+    assert not list(tmp_path.iterdir())
